@@ -1,0 +1,36 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both build on `make install`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: install demo test lint bench clean
+
+install: .venv/.installed
+.venv/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) -e .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(PIP) -e '.[test]'
+	@touch $@
+
+.venv/.installed-lint: .venv/.installed
+	$(PIP) -e '.[lint]'
+	@touch $@
+
+demo: install
+	$(BIN)/fusiform audit --config examples/demo.toml --out runs/demo --overwrite
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv runs
