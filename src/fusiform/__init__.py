@@ -29,7 +29,7 @@ _SUBPACKAGES = (
     "studies",
 )
 
-__all__ = ["__version__", *_SUBPACKAGES]  # noqa: PLE0604
+__all__ = ["__version__", *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -39,7 +39,9 @@ def test_scores_of_new_images_follow_from_products_with_the_training_images():
     fit = PLSRegression(n_components=4, scale=False).fit(X, y)
     (dual,) = dual_pls(torch.from_numpy(X @ X.T), [np.arange(30)], [y], n_components=4)
     scores = new @ X.T @ dual.coefficients - dual.offset
-    np.testing.assert_allclose(dual.y_mean + scores @ dual.y_loadings, fit.predict(new).reshape(-1, 1), atol=1e-8)
+    np.testing.assert_allclose(
+        dual.y_mean + scores @ dual.y_loadings, fit.predict(new).reshape(-1, 1), atol=1e-8
+    )
 
 
 def test_blocks_on_their_own_rows_do_not_disturb_each_other():

@@ -3,7 +3,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from fusiform.errors import DataError
-from fusiform.statistics import cluster_intervals, cluster_weights, roc_auc, verification_auc
+from fusiform.statistics import (
+    cluster_intervals,
+    cluster_weights,
+    roc_auc,
+    verification_auc,
+    weighted_auc_interval,
+)
 
 
 def test_roc_auc_equals_scikit_learn_with_ties():
@@ -27,12 +33,14 @@ def test_verification_auc_equals_all_pairs_by_hand():
     unit = e / np.linalg.norm(e, axis=1, keepdims=True)
     pairs = [(unit[i] @ unit[j], who[i] == who[j]) for i in range(40) for j in range(i)]
     expected = roc_auc_score([s for _, s in pairs], [v for v, _ in pairs])
-    auc, n_genuine, n_impostor = verification_auc(e, who)
-    assert auc == pytest.approx(expected, abs=1e-12)
-    assert n_genuine + n_impostor == 780
-    sampled, _, fewer = verification_auc(e, who, max_impostors=300)
-    assert fewer < n_impostor
-    assert sampled == pytest.approx(auc, abs=0.05)
+    result = verification_auc(e, who)
+    assert result.auc == pytest.approx(expected, abs=1e-12)
+    assert result.lower < result.auc < result.upper
+    assert result.n_genuine + result.n_impostor == 780
+    sampled = verification_auc(e, who, max_impostors=300)
+    assert sampled.n_impostor < result.n_impostor
+    assert sampled.n_genuine == result.n_genuine
+    assert sampled.auc == pytest.approx(result.auc, abs=0.05)
 
 
 def test_verification_needs_genuine_pairs():
@@ -71,3 +79,17 @@ def test_interval_covers_as_often_as_it_says():
         )
         hits += lower <= 1.0 <= upper
     assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_auc_interval_equals_resampling_by_hand_with_ties():
+    rng = np.random.default_rng(6)
+    cluster = rng.integers(0, 20, 90)
+    cluster[:20] = np.arange(20)
+    positive = rng.random(90) < 0.4
+    scores = rng.integers(0, 6, 90) + 2.0 * positive
+    by_hand = []
+    for counts in cluster_weights(20, draws=300, seed=2):
+        copies = np.repeat(np.arange(90), counts[cluster].astype(int))
+        by_hand.append(roc_auc_score(positive[copies], scores[copies]))
+    lower, upper = weighted_auc_interval(scores, positive, cluster, draws=300, seed=2)
+    np.testing.assert_allclose([lower, upper], np.quantile(by_hand, [0.025, 0.975]), atol=1e-12)

@@ -3,7 +3,17 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "scikit-image", "timm", "onnx2torch")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pillow",
+    "scikit-image",
+    "timm",
+    "onnx2torch",
+)
 
 
 def environment() -> dict[str, Any]:

@@ -33,7 +33,9 @@ def explain_full_disk(path: Path) -> Iterator[None]:
                 "room and give the same command again to continue."
             ) from error
         if isinstance(error, PermissionError):
-            raise RunError(f"'{path}' may not be written: {error.strerror}. Choose another folder.") from error
+            raise RunError(
+                f"'{path}' may not be written: {error.strerror}. Choose another folder."
+            ) from error
         raise
 
 

@@ -1,11 +1,15 @@
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 
-def cluster_weights(n_clusters: int, *, draws: int = 500, seed: int = 0) -> Float[ndarray, "draws n_clusters"]:
+@lru_cache(maxsize=8)
+def cluster_weights(
+    n_clusters: int, *, draws: int = 500, seed: int = 0
+) -> Float[ndarray, "draws n_clusters"]:
     """How often each cluster is drawn in each bootstrap sample.
 
     Parameters
@@ -20,7 +24,7 @@ def cluster_weights(n_clusters: int, *, draws: int = 500, seed: int = 0) -> Floa
     Returns
     -------
     array, shape (draws, n_clusters)
-        Counts; every row sums to `n_clusters`.
+        Counts; every row sums to `n_clusters`. Read-only, for callers share it.
 
     Examples
     --------
@@ -30,7 +34,10 @@ def cluster_weights(n_clusters: int, *, draws: int = 500, seed: int = 0) -> Floa
     rng = np.random.default_rng(seed)
     drawn = rng.integers(n_clusters, size=(draws, n_clusters))
     drawn += n_clusters * np.arange(draws)[:, None]
-    return np.bincount(drawn.ravel(), minlength=draws * n_clusters).reshape(draws, n_clusters).astype(np.float64)
+    counts = np.bincount(drawn.ravel(), minlength=draws * n_clusters).astype(np.float64)
+    counts = counts.reshape(draws, n_clusters)
+    counts.flags.writeable = False
+    return counts
 
 
 def cluster_intervals(
@@ -81,8 +88,61 @@ def cluster_intervals(
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
         resampled = statistic(cluster_weights(len(sums), draws=draws, seed=seed) @ sums)
+    return value, *_percentiles(resampled, level)
+
+
+def weighted_auc_interval(
+    scores: Float[ndarray, " n"],
+    positive: Bool[ndarray, " n"],
+    cluster: Int[ndarray, " n"],
+    *,
+    draws: int = 500,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of the area under the ROC curve, clusters resampled whole.
+
+    Parameters
+    ----------
+    scores : array, shape (n,)
+        Higher means more likely positive.
+    positive : bool array, shape (n,)
+        The truth.
+    cluster : int array, shape (n,)
+        The cluster (identity) of each image, 0-based.
+    draws, level, seed
+        As in `cluster_intervals`.
+
+    Returns
+    -------
+    lower, upper : float
+        The interval; NaN where no sample holds both classes.
+
+    Examples
+    --------
+    >>> scores, positive = np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, False, True, True])
+    >>> weighted_auc_interval(scores, positive, np.arange(4))
+    (1.0, 1.0)
+    """
+    rank = np.unique(scores, return_inverse=True)[1]
+    weights = cluster_weights(int(cluster.max()) + 1, draws=draws, seed=seed)[:, cluster]
+    order = np.argsort(rank, kind="stable")
+    rank, positive, weights = rank[order], positive[order], weights[:, order]
+    negative_weight = np.where(positive, 0.0, weights)
+    below = np.cumsum(negative_weight, axis=1)
+    # Ties count half: the mean of what lies below a tie's first and up to its last member.
+    first = np.searchsorted(rank, rank, side="left")
+    last = np.searchsorted(rank, rank, side="right") - 1
+    mean_below = (np.where(first > 0, below[:, first - 1], 0.0) + below[:, last]) / 2
+    positive_weight = weights - negative_weight
+    with np.errstate(invalid="ignore", divide="ignore"):
+        areas = (positive_weight * mean_below).sum(axis=1) / (positive_weight.sum(axis=1) * below[:, -1])
+    return _percentiles(areas, level)
+
+
+def _percentiles(resampled: ndarray, level: float) -> tuple[float, float]:
     resampled = resampled[np.isfinite(resampled)]
     if not resampled.size:
-        return value, np.nan, np.nan
+        return np.nan, np.nan
     lower, upper = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return value, float(lower), float(upper)
+    return float(lower), float(upper)

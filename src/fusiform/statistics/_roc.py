@@ -1,8 +1,11 @@
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
 from fusiform.errors import DataError
+from fusiform.statistics._bootstrap import cluster_weights
 
 
 def roc_auc(positive: Float[ndarray, " p"], negative: Float[ndarray, " q"]) -> float:
@@ -37,7 +40,9 @@ def roc_auc(positive: Float[ndarray, " p"], negative: Float[ndarray, " q"]) -> f
     positive = np.asarray(positive, dtype=np.float64)
     negative = np.asarray(negative, dtype=np.float64)
     if not positive.size or not negative.size:
-        raise DataError(f"An ROC curve needs both classes; got {positive.size} positives and {negative.size} negatives.")
+        raise DataError(
+            f"An ROC curve needs both classes; got {positive.size} positives and {negative.size} negatives."
+        )
     scores = np.concatenate([positive, negative])
     if not np.isfinite(scores).all():
         raise DataError("An ROC curve needs finite scores; some are NaN or infinite.")
@@ -45,10 +50,36 @@ def roc_auc(positive: Float[ndarray, " p"], negative: Float[ndarray, " q"]) -> f
     return float((rank_sum - positive.size * (positive.size + 1) / 2) / (positive.size * negative.size))
 
 
+@dataclass(frozen=True)
+class Verification:
+    """Verification over pairs of images.
+
+    Attributes
+    ----------
+    auc : float
+        Area under the ROC curve.
+    lower, upper : float
+        Its 95% interval; people are resampled, not pairs.
+    n_genuine, n_impostor : int
+        Pairs used.
+    """
+
+    auc: float
+    lower: float
+    upper: float
+    n_genuine: int
+    n_impostor: int
+
+
 def verification_auc(
-    embeddings: Float[ndarray, "n d"], identity: Int[ndarray, " n"], *, max_impostors: int = 2_000_000, seed: int = 0
-) -> tuple[float, int, int]:
-    """Verification AUC over all pairs: are two images of one person more alike than of two?
+    embeddings: Float[ndarray, "n d"],
+    identity: Int[ndarray, " n"],
+    *,
+    max_impostors: int = 200_000,
+    draws: int = 200,
+    seed: int = 0,
+) -> Verification:
+    """Verification AUC: how often two images of one person are more alike than images of two.
 
     Parameters
     ----------
@@ -56,17 +87,17 @@ def verification_auc(
         One row an image; compared by cosine.
     identity : int array, shape (n,)
         Who each image shows.
-    max_impostors : int, default 2,000,000
-        Impostor pairs are sampled down to this many; genuine pairs are all used.
+    max_impostors : int, default 200,000
+        Impostor pairs are sampled down to about this many; genuine pairs are all used.
+    draws : int, default 200
+        Bootstrap samples for the interval.
     seed : int, default 0
-        Of that sample.
+        Of the samples.
 
     Returns
     -------
-    auc : float
-        Area under the ROC curve.
-    n_genuine, n_impostor : int
-        Pairs used.
+    Verification
+        The AUC with its interval.
 
     Raises
     ------
@@ -76,29 +107,42 @@ def verification_auc(
     Examples
     --------
     >>> e = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
-    >>> verification_auc(e, np.array([0, 0, 1, 1]))
-    (1.0, 2, 4)
+    >>> verification_auc(e, np.array([0, 0, 1, 1])).auc
+    1.0
     """
     embeddings = np.asarray(embeddings, dtype=np.float64)
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     embeddings = embeddings / np.maximum(norms, np.finfo(np.float64).tiny)
+    people, who = np.unique(identity, return_inverse=True)
     rng = np.random.default_rng(seed)
     n = len(embeddings)
-    # Row blocks keep the n x n similarities out of memory; every block keeps its share of the impostors.
     keep = min(1.0, max_impostors / max(1, n * (n - 1) // 2))
-    genuine, impostor = [], []
+    pairs = []
+    # Row blocks keep the n x n similarities out of memory; every block keeps its share of the impostors.
     for start in range(0, n, 1024):
         rows = np.arange(start, min(n, start + 1024))
-        similarity = embeddings[rows] @ embeddings.T
-        above = np.arange(n)[None, :] > rows[:, None]
-        same = identity[rows][:, None] == identity[None, :]
-        genuine.append(similarity[above & same])
-        others = similarity[above & ~same]
-        impostor.append(others if keep == 1.0 else others[rng.random(others.size) < keep])
-    positives, negatives = np.concatenate(genuine), np.concatenate(impostor)
-    if not positives.size or not negatives.size:
+        wanted = np.arange(n)[None, :] > rows[:, None]
+        if keep < 1.0:
+            wanted &= (who[rows][:, None] == who[None, :]) | (rng.random(wanted.shape) < keep)
+        a, b = wanted.nonzero()
+        pairs.append(np.stack([rows[a], b, np.einsum("nd,nd->n", embeddings[rows[a]], embeddings[b])]))
+    left, right, similarity = np.concatenate(pairs, axis=1)
+    left, right = who[left.astype(np.int64)], who[right.astype(np.int64)]
+    genuine = left == right
+    if genuine.all() or not genuine.any():
         raise DataError(
-            f"Verification needs people with two images and at least two people; got {positives.size} genuine and "
-            f"{negatives.size} impostor pairs."
+            f"Verification needs people with two images and at least two people; got {genuine.sum()} genuine and "
+            f"{(~genuine).sum()} impostor pairs."
         )
-    return roc_auc(positives, negatives), positives.size, negatives.size
+    areas = []
+    order = np.argsort(similarity, kind="stable")
+    left, right, sorted_genuine = left[order], right[order], genuine[order]
+    for counts in cluster_weights(len(people), draws=draws, seed=seed):
+        weight = np.where(sorted_genuine, counts[left], counts[left] * counts[right])
+        impostors_below = np.cumsum(np.where(sorted_genuine, 0.0, weight))
+        mates = np.where(sorted_genuine, weight, 0.0)
+        if mates.any() and impostors_below[-1]:
+            areas.append(mates @ impostors_below / (mates.sum() * impostors_below[-1]))
+    lower, upper = np.quantile(areas, [0.025, 0.975]) if areas else (np.nan, np.nan)
+    value = roc_auc(similarity[genuine], similarity[~genuine])
+    return Verification(value, float(lower), float(upper), int(genuine.sum()), int((~genuine).sum()))

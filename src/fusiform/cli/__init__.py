@@ -1,0 +1,5 @@
+"""The command line: ``fusiform audit | layers | train | report | doctor``."""
+
+from fusiform.cli._app import main
+
+__all__ = ["main"]

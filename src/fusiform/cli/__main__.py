@@ -1,0 +1,5 @@
+"""``python -m fusiform.cli`` is ``fusiform``."""
+
+from fusiform.cli import main
+
+main()

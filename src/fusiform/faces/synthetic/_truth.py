@@ -1,0 +1,105 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from fusiform.faces.synthetic._anatomy import Face, brow_curve, lid_curves, lip_curves
+from fusiform.faces.synthetic._factors import check
+from fusiform.faces.synthetic._surface import face_theta
+
+__all__ = ["ATTRIBUTES", "attributes", "landmark_charts"]
+
+# iBUG's jaw line on surface coordinates: degrees of azimuth and chart heights from ear to chin.
+_JAW_THETA = (88, 88, 88, 87, 84, 76, 62, 36, 0)
+_JAW_Y = (0.0, -0.2, -0.42, -0.63, -0.81, -0.95, -1.06, -1.13, -1.165)
+
+
+def landmark_charts(m: Face) -> tuple[Tensor, Tensor]:
+    """Surface coordinates (theta, y) of the 68 iBUG points, each (68,), left as seen in the image first."""
+
+    def chart(xs: Tensor, ys: Tensor) -> list[tuple[float, float]]:
+        theta = face_theta(xs, ys, m)
+        return list(zip(theta.tolist(), ys.tolist(), strict=True))
+
+    jaw = [(-math.radians(t), y) for t, y in zip(_JAW_THETA, _JAW_Y, strict=True)]
+    points = jaw + [(-t, y) for t, y in reversed(jaw[:-1])]
+    t = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0])
+    centre, half = brow_curve(t.clamp(0.04, 0.96), m)
+    x = m.brow_in + t.clamp(0.04, 0.96) * (m.brow_out - m.brow_in)
+    points += chart(-x, centre + 0.3 * half) + chart(x.flip(0), (centre + 0.3 * half).flip(0))
+    ridge = torch.linspace(m.eye_y + 0.02, m.tip_y, 4)
+    points += chart(torch.zeros(4), ridge)
+    base = torch.tensor([-0.85, -0.45, 0.0, 0.45, 0.85]) * m.nose_w
+    points += chart(base, m.nose_y + torch.tensor([0.025, 0.0, -0.02, 0.0, 0.025]))
+    s = torch.tensor([1.0, 0.38, -0.38, -1.0, -0.38, 0.38])  # from the outer corner over the upper lid
+    upper, lower = lid_curves(s, m)
+    lid = torch.where(torch.tensor([True, True, True, True, False, False]), upper, lower)
+    y = m.eye_y + m.eye_tilt * s * m.eye_w + lid
+    x = m.eye_x + s * m.eye_w
+    points += chart(-x, y)
+    order = torch.tensor([3, 2, 1, 0, 5, 4])  # the other eye begins at its inner corner
+    points += chart(x[order], y[order])
+    s = torch.tensor([-1.0, -0.62, -0.25, 0.0, 0.25, 0.62, 1.0, 0.62, 0.3, 0.0, -0.3, -0.62])
+    top, rim_up, rim_low, bottom = lip_curves(s, m)
+    y = torch.cat((top[:7], bottom[7:]))
+    points += chart(s * m.mouth_w, y)
+    s = torch.tensor([-0.86, -0.36, 0.0, 0.36, 0.86, 0.36, 0.0, -0.36])
+    _, rim_up, rim_low, _ = lip_curves(s, m)
+    points += chart(s * m.mouth_w, torch.cat((rim_up[:5], rim_low[5:])))
+    theta, height = torch.tensor(points, dtype=torch.float32).T
+    return theta, height
+
+
+def _haired(v: SimpleNamespace) -> np.ndarray:
+    return ~np.isin(v.hair_style.astype(str), ["bald", "horseshoe"])
+
+
+def _colour(v: SimpleNamespace, name: str) -> np.ndarray:
+    # A bald head shows no hair whose colour one could name.
+    return (v.hair_colour.astype(str) == name) & (v.hair_style.astype(str) != "bald")
+
+
+def _beards(v: SimpleNamespace, *kinds: str) -> np.ndarray:
+    return np.isin(v.beard.astype(str), kinds)
+
+
+# name: (definition on the factors, description)
+_BINARY = {
+    "Male": (lambda v: v.male > 0.5, "male above 0.5"),
+    "Young": (lambda v: v.age < 42, "age below 42 years"),
+    "Smiling": (lambda v: v.smile > 0.25, "smile above 0.25"),
+    "Mouth_Slightly_Open": (lambda v: v.mouth_open > 0.15, "mouth_open above 0.15"),
+    "Eyeglasses": (lambda v: v.glasses.astype(str) != "none", "glasses of any kind"),
+    "Wearing_Hat": (lambda v: v.hat.astype(str) != "none", "hat of any kind"),
+    "Bald": (lambda v: ~_haired(v), "hair_style bald or horseshoe"),
+    "Bangs": (lambda v: v.bangs & _haired(v) & (v.hair_style.astype(str) != "buzz"), "bangs over the forehead"),
+    "Black_Hair": (lambda v: _colour(v, "black"), "hair_colour black, head not bald"),
+    "Blond_Hair": (lambda v: _colour(v, "blond"), "hair_colour blond, head not bald"),
+    "Brown_Hair": (lambda v: _colour(v, "brown"), "hair_colour brown, head not bald"),
+    "Gray_Hair": (lambda v: _colour(v, "gray"), "hair_colour gray, head not bald"),
+    "No_Beard": (lambda v: v.beard.astype(str) == "none", "beard none"),
+    "5_o_Clock_Shadow": (lambda v: _beards(v, "stubble"), "beard stubble"),
+    "Goatee": (lambda v: _beards(v, "goatee", "circle"), "beard goatee or circle"),
+    "Mustache": (lambda v: _beards(v, "mustache", "circle", "full"), "beard mustache, circle or full"),
+    "Bushy_Eyebrows": (lambda v: v.brow_thickness > 0.35, "brow_thickness above 0.35"),
+    "Arched_Eyebrows": (lambda v: v.brow_arch > 0.3, "brow_arch above 0.3"),
+    "Narrow_Eyes": (lambda v: v.eye_closure > 0.25, "eye_closure above 0.25"),
+    "Big_Nose": (lambda v: v.nose_width > 0.3, "nose_width above 0.3"),
+    "Big_Lips": (lambda v: v.upper_lip + v.lower_lip > 0.6, "upper_lip and lower_lip above 0.3 on average"),
+    "Wearing_Lipstick": (lambda v: v.lipstick > 0.4, "lipstick above 0.4"),
+    "Heavy_Makeup": (lambda v: v.makeup > 0.4, "makeup above 0.4"),
+    "Rosy_Cheeks": (lambda v: v.rosy_cheeks > 0.4, "rosy_cheeks above 0.4"),
+    "Pale_Skin": (lambda v: v.skin_tone < 0.2, "skin_tone below 0.2"),
+    "Blurry": (lambda v: v.blur > 0.4, "blur above 0.4"),
+}
+_CONTINUOUS = {
+    "yaw": ("deg", "turn of the head, positive to the right of the image"),
+    "pitch": ("deg", "nod of the head, positive looks up"),
+    "roll": ("deg", "tilt of the head, positive is clockwise in the image"),
+    "age": ("years", "age-like appearance"),
+    "light": ("deg", "azimuth of the key light, positive to the right of the image"),
+    "skin_tone": (None, "0 light to 1 dark"),
+}

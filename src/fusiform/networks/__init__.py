@@ -1,0 +1,8 @@
+"""Face networks: their cards, weights and layers, and what layers hold for an image."""
+
+from fusiform.networks._card import NetworkCard
+from fusiform.networks._listing import Layer
+from fusiform.networks._load import load_network
+from fusiform.networks._network import FaceNetwork
+
+__all__ = ["FaceNetwork", "Layer", "NetworkCard", "load_network"]

@@ -1,0 +1,132 @@
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fusiform.errors import RunError, nearest
+from fusiform.networks.training._folder import TrainingFolder
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training left behind.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    table : DataFrame
+        The log: seed, step, epoch, lr (of the next step), loss and accuracy (means over the training images
+        since the row before; empty at step 0), valid_auc (empty without a validation set).
+    checkpoints : DataFrame
+        The weights kept on the way: seed, step, path.
+    seeds : DataFrame
+        The initialisations: seed, complete, best_step, valid_auc (at that step), path of the best weights.
+    record : dict
+        What ``training.json`` holds: what was asked, classes, versions.
+    """
+
+    folder: Path
+    table: pd.DataFrame
+    checkpoints: pd.DataFrame
+    seeds: pd.DataFrame
+    record: dict[str, Any]
+
+    @property
+    def best(self) -> Path:
+        """Weights of the initialisation with the highest validation AUC (of the first where none was measured)."""
+        return Path(self._best_row()["path"])
+
+    @property
+    def best_seed(self) -> int:
+        """The seed of `best`."""
+        return int(self._best_row()["seed"])
+
+    def _best_row(self) -> pd.Series:
+        complete = self.seeds[self.seeds["complete"]]
+        if complete.empty:
+            raise RunError(
+                f"No initialisation in '{self.folder}' is trained to its end. Give the same command again."
+            )
+        aucs = complete["valid_auc"]
+        return complete.loc[aucs.idxmax() if aucs.notna().any() else complete.index[0]]
+
+    def path(self, *, seed: int | None = None, step: int | None = None) -> Path:
+        """Find weights.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The initialisation; by default that of `best`.
+        step : int, optional
+            A checkpoint's step; by default the best weights.
+
+        Returns
+        -------
+        Path
+            A safetensors file.
+
+        Raises
+        ------
+        RunError
+            If there is none.
+        """
+        seed = self.best_seed if seed is None else seed
+        rows = self.seeds[self.seeds["seed"] == seed] if step is None else self.checkpoints
+        if step is not None:
+            rows = rows[(rows["seed"] == seed) & (rows["step"] == step)]
+        if rows.empty:
+            steps = self.checkpoints.loc[self.checkpoints["seed"] == seed, "step"].astype(str)
+            what = f"step {step} of seed {seed}" if step is not None else f"seed {seed}"
+            known = (
+                nearest(str(step), steps) if len(steps) else f"its seeds are {self.seeds['seed'].tolist()}"
+            )
+            raise RunError(f"The training in '{self.folder}' has no weights of {what}; {known}")
+        return Path(rows.iloc[0]["path"])
+
+
+def load_training(out: str | Path) -> TrainingResult:
+    """Read the folder of a training, finished or not.
+
+    Parameters
+    ----------
+    out : str or Path
+        The folder that `train` wrote.
+
+    Returns
+    -------
+    TrainingResult
+        What it holds so far.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no training.
+
+    Examples
+    --------
+    >>> load_training("no/such/folder")
+    Traceback (most recent call last):
+    ...
+    fusiform.errors.RunError: The folder 'no/such/folder' holds no readable training.json, so it is not a
+    training's. Choose another folder; nothing was changed.
+    """
+    folder = TrainingFolder.open(out)
+    kept: list[dict[str, Any]] = []
+    seeds: list[dict[str, Any]] = []
+    for name, seed_record in folder.record["seeds"].items():
+        seed = int(name)
+        found = sorted(folder.seed_path(seed).glob("checkpoints/step_*.safetensors"))
+        kept += [{"seed": seed, "step": int(re.findall(r"\d+", p.stem)[-1]), "path": str(p)} for p in found]
+        seeds.append({"seed": seed, **seed_record, "path": str(folder.best_path(seed))})
+    return TrainingResult(
+        folder.path,
+        folder.log(),
+        pd.DataFrame(kept, columns=["seed", "step", "path"]),
+        pd.DataFrame(seeds, columns=["seed", "complete", "best_step", "valid_auc", "path"]).astype(
+            {"valid_auc": "float64"}
+        ),
+        folder.record,
+    )

@@ -1,0 +1,6 @@
+"""What each layer knows: probes on whole layers, exact and for all attributes together."""
+
+from fusiform.probing._probe import best_layers, probe_layers
+from fusiform.probing._sampling import Draw, Sampling, sample
+
+__all__ = ["Draw", "Sampling", "best_layers", "probe_layers", "sample"]

@@ -1,0 +1,200 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.metrics import balanced_accuracy_score, r2_score
+
+from fusiform.errors import DataError, LayerError, NetworkError, SpecError
+from fusiform.faces import open_faces
+from fusiform.networks import FaceNetwork, NetworkCard, load_network
+from fusiform.probing import best_layers, probe_layers, sample
+from fusiform.runs import Run
+
+LAYERS = ["stage3", "pool"]
+ATTRIBUTES = ["Eyeglasses", "Smiling", "yaw"]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return open_faces("synthetic?n=700&seed=3&size=56")
+
+
+@pytest.fixture(scope="module")
+def net():
+    return load_network("demo")
+
+
+@pytest.fixture(scope="module")
+def table(net, faces):
+    return probe_layers(net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80)
+
+
+def value(table, layer, attribute, split, metric):
+    rows = table[
+        (table.layer == layer)
+        & (table.attribute == attribute)
+        & (table.split == split)
+        & (table.metric == metric)
+    ]
+    (row,) = rows.itertuples()
+    return row.value
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_equal_to_scikit_learn_on_whole_activations(net, faces, table, layer):
+    """The reference holds everything in memory and fits one PLSRegression an attribute."""
+    X = net.activations(net.prepare(faces.images()), [layer])[layer].detach().flatten(1).double().numpy()
+    sampling = sample(faces, ATTRIBUTES, n_train=200, n_valid=80)
+    pool = X[sampling.pool]
+    spread = pool.std(axis=0, ddof=1)
+    X = (X - pool.mean(axis=0)) / np.where(spread > 1e-6, spread, np.inf)
+    for draw in sampling.draws:
+        y = draw.values[draw.train]
+        fit = PLSRegression(n_components=8, scale=False, tol=1e-15).fit(X[draw.train], y)
+        for split, rows in (("valid", draw.valid), ("test", draw.test)):
+            truth = draw.values[rows]
+            if draw.kind == "continuous":
+                expected = r2_score(truth, fit.predict(X[rows]).ravel())
+                assert value(table, layer, draw.attribute, split, "r2") == pytest.approx(expected, abs=2e-3)
+                continue
+            T = fit.transform(X[draw.train])
+            qda = QuadraticDiscriminantAnalysis(priors=[0.5, 0.5]).fit(T, y)
+            answer = qda.predict(fit.transform(X[rows]))
+            expected = balanced_accuracy_score(truth, answer)
+            got = value(table, layer, draw.attribute, split, "balanced_accuracy")
+            # Float32 may turn one image that lies on the boundary.
+            assert got == pytest.approx(expected, abs=1.01 / (2 * min(np.bincount(truth.astype(int)))))
+
+
+def test_columns_and_intervals(table):
+    lead = [
+        "network",
+        "layer",
+        "depth",
+        "role",
+        "block",
+        "features",
+        "unit_kind",
+        "unit",
+        "attribute",
+        "kind",
+    ]
+    assert list(table.columns) == [
+        *lead, "split", "metric", "value", "lower", "upper", "chance", "n", "n_identities",
+    ]  # fmt: skip
+    assert (table.lower <= table.value).all()
+    assert (table.value <= table.upper).all()
+    assert (table.chance[table.metric == "balanced_accuracy"] == 0.5).all()
+    assert set(table.metric[table.kind == "continuous"]) == {"r2", "mae"}
+    assert set(table.split) == {"valid", "test"}
+
+
+def test_what_is_planted_is_found_and_what_is_shuffled_is_not(net, faces):
+    rng = np.random.default_rng(0)
+    shuffled = faces.table.Eyeglasses.sample(frac=1, random_state=1).to_numpy()
+    noise = rng.normal(size=len(faces))
+    from fusiform.faces import Attribute
+
+    planted = faces.with_attribute("shuffled", shuffled, Attribute(kind="binary"))
+    planted = planted.with_attribute("noise", noise, Attribute(kind="continuous"))
+    probes = probe_layers(net, planted, ["Eyeglasses", "shuffled", "noise"], ["stage3"], n_train=300)
+    test = probes[probes.split == "test"].set_index(["attribute", "metric"])
+    assert test.loc[("Eyeglasses", "balanced_accuracy"), "value"] > 0.85
+    assert test.loc[("Eyeglasses", "balanced_accuracy"), "lower"] > 0.75
+    row = test.loc[("shuffled", "balanced_accuracy")]
+    assert row.lower - 0.05 < 0.5 < row.upper + 0.05
+    assert test.loc[("noise", "r2"), "value"] < 0.1
+
+
+def test_memory_and_scratch_disk_give_the_same_numbers(net, faces, table, tmp_path):
+    spilled = probe_layers(
+        net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80, memory_gb=0.01, scratch=tmp_path
+    )
+    np.testing.assert_allclose(spilled.value, table.value, atol=5e-3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finished_layers_are_not_computed_again(net, faces, table, tmp_path, monkeypatch):
+    run = Run.start(tmp_path / "run", {"study": "test"})
+    first = probe_layers(net, faces, ATTRIBUTES, LAYERS[:1], n_train=200, n_valid=80, run=run)
+    streamed = []
+    from fusiform.probing import _probe
+
+    inner = _probe.stream
+    monkeypatch.setattr(_probe, "stream", lambda *a, **k: streamed.append(a[2]) or inner(*a, **k))
+    both = probe_layers(net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80, run=run)
+    assert streamed == [("pool",)]
+    pd.testing.assert_frame_equal(both[both.layer == LAYERS[0]].reset_index(drop=True), first)
+    np.testing.assert_allclose(both.value, table.value, atol=1e-6)
+
+
+def test_more_than_two_classes(net, faces):
+    from fusiform.faces import Attribute
+
+    third = pd.cut(faces.table.yaw.astype(float), 3, labels=["left", "front", "right"]).astype("string")
+    turned = faces.with_attribute("pose", third.to_numpy(), Attribute(kind="categorical"))
+    probes = probe_layers(net, turned, ["pose"], ["stage3"], n_train=300)
+    row = probes[(probes.split == "test") & (probes.metric == "balanced_accuracy")].iloc[0]
+    assert row.chance == pytest.approx(1 / 3)
+    assert row.value > 0.8
+
+
+def test_best_layer_is_chosen_on_validation_and_scored_on_test(table):
+    control = table.copy()
+    control["value"] -= 0.1
+    probes = pd.concat([table.assign(control=False), control.assign(control=True)])
+    best = best_layers(probes).set_index("attribute")
+    for attribute in ATTRIBUTES:
+        metric = best.metric[attribute]
+        valid = {layer: value(table, layer, attribute, "valid", metric) for layer in LAYERS}
+        chosen = max(valid, key=valid.get)
+        assert best.layer[attribute] == chosen
+        assert best.value[attribute] == value(table, chosen, attribute, "test", metric)
+        assert best.control_value[attribute] == pytest.approx(best.value[attribute] - 0.1)
+
+
+def test_a_layer_that_never_varies_is_at_chance(faces):
+    class Deaf(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool = torch.nn.AdaptiveAvgPool2d(1)
+            self.fc = torch.nn.Linear(3, 4)
+            torch.nn.init.zeros_(self.fc.weight)
+
+        def forward(self, x):
+            return self.fc(self.pool(x).flatten(1))
+
+    deaf = FaceNetwork(Deaf(), NetworkCard(name="deaf", input_size=(56, 56)))
+    probes = probe_layers(deaf, faces, ["Eyeglasses", "yaw"], ["fc"], n_train=200)
+    test = probes[probes.split == "test"].set_index("metric")
+    assert test.value["balanced_accuracy"] == 0.5
+    assert test.value["auc"] == 0.5
+    assert test.value["r2"] == pytest.approx(0, abs=0.05)
+
+
+def test_errors(net, faces):
+    with pytest.raises(LayerError, match="stage3"):
+        probe_layers(net, faces, ["Smiling"], ["stag3"])
+    with pytest.raises(DataError, match="did you mean 'Smiling'"):
+        probe_layers(net, faces, ["Smilin"], ["pool"])
+    with pytest.raises(SpecError, match="units"):
+        probe_layers(net, faces, ["Smiling"], ["pool"], units=("neurons",))
+    with pytest.raises(SpecError, match="n_components >= 1"):
+        probe_layers(net, faces, ["Smiling"], ["pool"], n_components=0)
+
+
+def test_activations_that_are_not_finite_name_layer_and_image(faces):
+    class Bad(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool = torch.nn.AdaptiveAvgPool2d(1)
+            self.log = torch.nn.LogSigmoid()
+
+        def forward(self, x):
+            return self.log(self.pool(x).flatten(1) * torch.nan)
+
+    bad = FaceNetwork(Bad(), NetworkCard(name="bad", input_size=(56, 56)))
+    with pytest.raises(NetworkError, match=r"Layer 'log' of 'bad' gives NaN.*image '.+'"):
+        probe_layers(bad, faces, ["Smiling"], ["log"], n_train=200)

@@ -1,0 +1,167 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from fusiform.errors import DataError, LayerError, RunError, SpecError
+from fusiform.networks import FaceNetwork, NetworkCard, load_network
+from fusiform.report import write_report
+from fusiform.runs import Run
+from fusiform.studies import AuditRequest, audit
+
+FACES = "synthetic?n=600&seed=1&size=48"
+ASKED = {"attributes": ["Eyeglasses", "yaw"], "layers": ["stage3", "pool"], "n_train": 200, "n_valid": 60}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return audit("demo", FACES, tmp_path_factory.mktemp("runs") / "run", **ASKED)
+
+
+def test_everything_is_in_the_folder(run):
+    read = Run.open(run.path)
+    assert read.status == "complete"
+    assert read.tables == ["attributes", "best", "layers", "probes", "skipped", "verification"]
+    assert read.request["faces"] == FACES
+    assert read.network["name"] == load_network("demo").card.name
+    assert len(read.network["digest"]) == 64
+    assert read.faces["n"] == 600
+    assert read.environment["packages"]["torch"]
+    assert {"reading", "probing", "probing the control", "verification"} <= set(read.timings)
+    examples = json.loads((run.path / "images" / "examples.json").read_text())
+    assert len(examples) == 24
+    assert all((run.path / "images" / e["file"]).exists() for e in examples)
+    assert set(examples[0]["attributes"]) == {"Eyeglasses", "yaw"}
+
+
+def test_the_trained_network_beats_its_control_and_chance(run):
+    probes = run.table("probes")
+    assert set(probes.control) == {True, False}
+    best = run.table("best").set_index("attribute")
+    assert best.value["Eyeglasses"] > 0.85
+    assert best.lower["Eyeglasses"] > best.chance["Eyeglasses"]
+    verification = run.table("verification").set_index("control")
+    assert verification.auc[False] > verification.auc[True]
+    assert verification.lower[False] < verification.auc[False] < verification.upper[False]
+
+
+def test_the_report_is_made_from_the_folder_alone(run):
+    page = write_report(run.path).read_text()
+    assert "Eyeglasses" in page
+    assert "stage3" in page
+
+
+def test_a_run_is_not_overwritten_and_may_be_repeated(run):
+    with pytest.raises(RunError, match="complete run"):
+        audit("demo", FACES, run.path, **ASKED)
+    before = run.table("probes")
+    again = audit("demo", FACES, run.path, overwrite=True, **ASKED)
+    pd.testing.assert_frame_equal(again.table("probes"), before)
+
+
+def test_an_interrupted_audit_continues_and_ends_in_the_same_tables(run, tmp_path, monkeypatch):
+    written = []
+    inner = Run.write_part
+
+    def stop_after_one(self, name, table):
+        inner(self, name, table)
+        written.append(name)
+        if len(written) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "write_part", stop_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        audit("demo", FACES, tmp_path / "run", **ASKED)
+    assert Run.open(tmp_path / "run").status == "running"
+    monkeypatch.setattr(
+        Run, "write_part", lambda self, name, table: written.append(name) or inner(self, name, table)
+    )
+    done = audit("demo", FACES, tmp_path / "run", **ASKED)
+    assert len(written) == len(set(written)) == 4  # two layers, network and control, each once
+    whole, continued = run.table("probes"), done.table("probes")
+    pd.testing.assert_frame_equal(continued.drop(columns="value"), whole.drop(columns="value"), atol=1e-3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder set of 30 people with ten 40 x 40 images; one of them is broken."""
+    rng = torch.Generator().manual_seed(0)
+    for person in range(30):
+        place = tmp_path / "faces" / f"person{person:02d}"
+        place.mkdir(parents=True)
+        for number in range(10):
+            pixels = torch.randint(0, 255, (40, 40, 3), generator=rng, dtype=torch.uint8)
+            if number % 2:
+                pixels[:20] = 0
+            Image.fromarray(pixels.numpy()).save(place / f"{number}.png")
+    rows = [
+        {"image": f"person{p:02d}/{k}.png", "identity": f"person{p:02d}", "dark": k % 2}
+        for p in range(30)
+        for k in range(10)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "faces" / "labels.csv", index=False)
+    broken = tmp_path / "faces" / "person00" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    return tmp_path / "faces"
+
+
+def test_an_unreadable_image_is_named_and_left_out(folder, tmp_path):
+    made = audit("demo", f"table:{folder}/labels.csv", tmp_path / "run", layers=["pool"], control=False)
+    skipped = made.table("skipped")
+    assert len(skipped) == 1
+    assert "person00" in skipped.image_id[0]
+    assert made.faces["n"] == 299
+    assert "person00" in write_report(made.path).read_text()
+
+
+def test_strict_makes_it_an_error_and_names_it(folder, tmp_path):
+    with pytest.raises(DataError, match="person00"):
+        audit("demo", f"table:{folder}/labels.csv", tmp_path / "run", layers=["pool"], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"layers": ["stage33"]}, LayerError, "stage3"),
+        ({"attributes": ["Eyeglases"]}, DataError, "did you mean 'Eyeglasses'"),
+        ({"n_trian": 3}, SpecError, "did you mean 'n_train'"),
+        ({"memory_gb": -1}, SpecError, "'memory_gb'.*number above 0"),
+        ({"n_train": 0}, SpecError, "at least 1"),
+        ({"attributes": "Eyeglasses"}, SpecError, "list of names"),
+        ({"align": "arcface_112x97"}, SpecError, "arcface_112x96"),
+    ],
+)
+def test_bad_requests_leave_no_folder(tmp_path, options, error, says):
+    with pytest.raises(error, match=says):
+        audit("demo", FACES, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_images_for_the_split(tmp_path):
+    with pytest.raises(
+        DataError, match=r"None of .* attributes .*20 training and 40 test images.*more faces"
+    ):
+        audit("demo", "synthetic?n=40&size=32", tmp_path / "run")
+
+
+def test_a_network_object_and_a_network_without_embedding(tmp_path):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(16, 2),
+    )
+    net = FaceNetwork(module, NetworkCard(name="two", input_size=(48, 48), head="logits"))
+    made = audit(net, FACES, tmp_path / "run", attributes=["Male"], control=False)
+    assert made.table("verification").empty
+    assert set(made.table("probes").network) == {"two"}
+    assert "<html" in write_report(made.path).read_text()
+
+
+def test_a_request_from_a_mapping_says_what_is_missing():
+    with pytest.raises(SpecError, match="names no faces"):
+        AuditRequest.from_mapping({"network": "demo"})

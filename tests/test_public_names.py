@@ -1,0 +1,40 @@
+"""The public names are a list that changes on purpose only."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import fusiform
+
+NAMES = {
+    "faces": {"Attribute", "FaceSet", "open_faces", "TEMPLATES"},
+    "networks": {"FaceNetwork", "Layer", "NetworkCard", "load_network"},
+    "activations": {"stream", "Collector"},
+    "probing": {"probe_layers", "best_layers", "sample"},
+    "runs": {"Run", "Progress"},
+    "studies": {"audit", "AuditRequest"},
+    "report": {"write_report"},
+}
+
+
+@pytest.mark.parametrize("package", NAMES)
+def test_public_names_are_there_and_exported(package):
+    module = importlib.import_module(f"fusiform.{package}")
+    assert set(module.__all__) >= NAMES[package]
+    for name in module.__all__:
+        assert getattr(module, name).__doc__ or not callable(getattr(module, name))
+    assert getattr(fusiform, package) is module
+
+
+def test_the_root_loads_nothing_heavy():
+    code = (
+        "import sys, fusiform; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'pandas', 'rich')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'prob'"):
+        _ = fusiform.prob
