@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from fusiform.errors import DataError, NetworkError, RunError, SpecError
-from fusiform.faces._attribute import Attribute
+from fusiform.errors import DataError, NetworkError, RunError, SpecError, WeightsError
+from fusiform.faces import Attribute
 from fusiform.networks.training import Recipe, load_training, train
 from fusiform.networks.training import _loop as loop
+from fusiform.statistics import verification_auc
 
 SIDE = 16
 
@@ -46,12 +47,13 @@ class Faces:
         return str(int(self.pixels.long().sum()))
 
 
-def squares(people: int = 6, each: int = 8, *, seed: int = 0, prefix: str = "p") -> Faces:
+def squares(people: int = 6, each: int = 8, *, seed: int = 0, prefix: str = "p", shades: float = 0.0) -> Faces:
     rng = np.random.default_rng(seed)
     colours = rng.integers(40, 215, (people, 3))
     who = np.repeat(np.arange(people), each)
     noise = rng.normal(0, 12, (len(who), 3, SIDE, SIDE))
-    pixels = (colours[who][:, :, None, None] + noise).clip(0, 255).astype(np.uint8)
+    shade = rng.normal(0, shades, (len(who), 1, 1, 1))
+    pixels = (colours[who][:, :, None, None] + shade + noise).clip(0, 255).astype(np.uint8)
     table = pd.DataFrame(
         {
             "image_id": [f"{prefix}{i}" for i in range(len(who))],
@@ -66,7 +68,9 @@ class Tiny(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+        )
         self.drop = nn.Dropout(0.2)
         self.fc = nn.Linear(8, 6)
 
@@ -93,7 +97,7 @@ RECIPE = Recipe(
 LEARN = replace(RECIPE, epochs=16, schedule="cosine", checkpoints=2)
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -106,13 +110,13 @@ class StopAt:
     def task(self, description: str):
         def progress(done: int, total: int) -> None:
             if description.startswith("Training") and done == self.step:
-                raise Stop
+                raise StoppedError
 
         return progress
 
 
 def run(out: Path, recipe: Recipe = RECIPE, **options):
-    options.setdefault("validation", squares(4, 4, seed=9, prefix="v"))
+    options.setdefault("validation", squares(8, 4, seed=9, prefix="v", shades=40.0))
     return train(Tiny, options.pop("faces", squares()), recipe, out, **options)
 
 
@@ -154,9 +158,8 @@ def test_log_is_tidy_and_says_what_happened(whole):
 
 def test_an_easy_task_is_learnt(tmp_path):
     table = run(tmp_path / "t", LEARN).table
-    assert table["loss"].iloc[-1] < 0.5 * table["loss"].iloc[1]
-    assert table["accuracy"].iloc[-1] > 0.8
-    assert table["valid_auc"].iloc[-1] > 0.85
+    assert table["loss"].iloc[-1] < 0.3 * table["loss"].iloc[1]
+    assert table["accuracy"].iloc[-1] > 0.5  # of six people, with drop-out
 
 
 def test_best_weights_have_the_highest_validation_auc(whole):
@@ -177,7 +180,7 @@ def test_last_weights_are_chosen_where_the_recipe_says_so(tmp_path):
 def test_a_resumed_training_ends_in_the_same_weights(whole, tmp_path, stop, minutes, optimizer):
     recipe = replace(RECIPE, optimizer=optimizer, learning_rate=0.1 if optimizer == "sgd" else 0.01)
     reference = whole if optimizer == "sgd" else run(tmp_path / "reference", recipe)
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         run(tmp_path / "t", recipe, progress=StopAt(stop), save_minutes=minutes)
     assert not load_training(tmp_path / "t").seeds["complete"].any()
     torch.manual_seed(12345)  # what the caller draws in between does not matter
@@ -190,11 +193,13 @@ def test_a_resumed_training_ends_in_the_same_weights(whole, tmp_path, stop, minu
 
 
 def test_resuming_takes_up_the_saved_step(tmp_path, monkeypatch):
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         run(tmp_path / "t", progress=StopAt(11), save_minutes=0.0)
     taken = []
     original = loop.Trainer._take_step
-    monkeypatch.setattr(loop.Trainer, "_take_step", lambda self, d: (taken.append(self.step), original(self, d)))
+    monkeypatch.setattr(
+        loop.Trainer, "_take_step", lambda self, d: (taken.append(self.step), original(self, d))
+    )
     run(tmp_path / "t")
     # The progress stopped it after the state of step 11 was on the disk.
     assert taken == list(range(11, 24))
@@ -259,7 +264,7 @@ def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
         return original(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(RunError, match="The disk is full: .*step_0000008"):
+    with pytest.raises(RunError, match=r"The disk is full: .*step_0000008"):
         run(tmp_path / "t")
     left = load_training(tmp_path / "t")
     assert left.checkpoints["step"].tolist() == [0, 1, 3]
@@ -289,6 +294,24 @@ def test_sets_of_mixed_size_are_cropped(tmp_path):
     assert result.seeds["complete"].all()
 
 
+def test_trained_weights_become_a_network(whole):
+    net = whole.load(network=Tiny)
+    assert (net.card.input_size, net.card.head, net.card.classes) == ((SIDE, SIDE), "embedding", None)
+    faces = squares(8, 4, seed=9, prefix="v", shades=40.0)
+    with torch.no_grad():
+        embeddings = net.embed(net.prepare(faces.images(range(32))))
+    codes = np.repeat(range(8), 4)
+    assert verification_auc(embeddings.numpy(), codes).auc == pytest.approx(whole.seeds["valid_auc"][0])
+    fresh, last = (whole.load(network=Tiny, step=s).module for s in (0, 24))
+    assert not torch.equal(fresh.fc.weight, last.fc.weight)
+    with pytest.raises(RunError, match=r"no weights of step 4 of seed 0; did you mean '24'"):
+        whole.load(network=Tiny, step=4)
+    with pytest.raises(RunError, match=r"no weights of seed 7; its seeds are \[0\]"):
+        whole.load(network=Tiny, seed=7)
+    with pytest.raises(WeightsError, match="do not fit"):
+        whole.load(network="demo")
+
+
 def test_an_attribute_keeps_its_classifier(tmp_path):
     faces = squares()
     faces.schema["Red"] = Attribute("binary")
@@ -303,11 +326,16 @@ def test_an_attribute_keeps_its_classifier(tmp_path):
     assert load_file(result.best)["classifier.weight"].shape == (2, 6)
     assert result.table["accuracy"].iloc[-1] > 0.9
     assert result.table["valid_auc"].isna().all()
+    net = result.load(network=Tiny)
+    assert (net.card.head, net.card.classes) == ("logits", ("False", "True"))
+    with torch.no_grad():
+        said = net(net.prepare(faces.images(range(48)))).argmax(dim=1).bool()
+    assert (said == red).float().mean() > 0.9
 
 
 def test_valid_auc_of_an_attribute_is_one_class_against_the_rest(tmp_path):
     def make(seed, prefix):
-        faces = squares(6, 4, seed=seed, prefix=prefix)
+        faces = squares(40, 2, seed=seed, prefix=prefix)
         faces.schema["Red"] = Attribute("binary")
         red = faces.pixels[:, 0].float().mean((1, 2)) > 127
         faces.table["Red"] = pd.array(red.tolist(), dtype="boolean")

@@ -76,6 +76,20 @@ def test_an_attribute_too_rare_is_reported_not_dropped_silently():
     assert row.n_known == 1000
 
 
+def test_a_rare_class_takes_people_from_validation_to_be_tested():
+    rare = np.zeros(2000, bool)
+    rare[:150] = True
+    faces = made_up(2000, 500, rare=binary(np.random.default_rng(5).permutation(rare)))
+    (draw,) = sample(faces).draws
+    assert 40 <= draw.values[draw.test].sum() <= 45
+    assert draw.values[draw.valid].sum() >= 10
+    assert not set(faces_of(faces, draw.test)) & set(faces_of(faces, draw.valid))
+
+
+def faces_of(faces, rows):
+    return faces.table.identity.iloc[rows]
+
+
 def test_missing_labels_are_in_no_draw():
     values = pd.array(np.arange(1000) % 2 == 0, dtype="boolean")
     values[:200] = pd.NA

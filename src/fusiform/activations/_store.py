@@ -135,7 +135,7 @@ class ActivationStore:
 
     def _read(self, name: str, offset: int, columns: int) -> Tensor:
         block = torch.empty(self._n, columns)
-        view = memoryview(block.numpy()).cast("B")
+        view = block.numpy().view(np.uint8).data.cast("B")
         while view:
             count = os.preadv(self._files[name], [view], offset)
             if count == 0:
@@ -148,7 +148,7 @@ class ActivationStore:
 
 
 def _write_all(file: int, block: np.ndarray, offset: int) -> None:
-    view = memoryview(block).cast("B")
+    view = block.view(np.uint8).data.cast("B")
     while view:
         count = os.pwrite(file, view, offset)
         view, offset = view[count:], offset + count

@@ -1,5 +1,5 @@
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,8 +12,9 @@ from fusiform.faces._templates import Template
 # iBUG's 68 points: six around each eye, the nose tip, the mouth corners; sides as seen in the image.
 _LEFT_EYE, _RIGHT_EYE, _NOSE_TIP, _MOUTH_LEFT, _MOUTH_RIGHT = slice(36, 42), slice(42, 48), 30, 48, 54
 
-# Below this scale the picture is first shrunk with a filter as wide as the pixels it merges.
-_SHRINKING = 0.9
+# The picture is first reduced, with a filter as wide as the pixels it merges, to this many pixels per pixel of the
+# canvas; the bilinear step after it then neither skips pixels nor blurs (least error against 8 x 8 supersampling).
+_DENSITY = 1.6
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Align:
             "template": self.template.name,
             "size": list(self.template.size),
             "points": [list(point) for point in self.template.points],
+            "outside": self.template.outside,
         }
 
 
@@ -101,16 +103,24 @@ def plan(
     return matrix, size
 
 
+def outside(steps: tuple[Step, ...]) -> Literal["black", "edge"]:
+    """What lies beyond the original, as the last template says."""
+    return next((step.template.outside for step in reversed(steps) if isinstance(step, Align)), "black")
+
+
 def warp(
-    image: UInt8[ndarray, "h w *c"], matrix: Float[ndarray, "3 3"], size: tuple[int, int]
+    image: UInt8[ndarray, "h w *c"],
+    matrix: Float[ndarray, "3 3"],
+    size: tuple[int, int],
+    outside: Literal["black", "edge"] = "black",
 ) -> UInt8[ndarray, "h2 w2 *c"]:
     """Draw an image on a canvas through an affine map from its pixels to the canvas' pixels.
 
-    Where the map shrinks, the picture is first reduced with an antialiasing filter; then bicubic
-    interpolation. Outside the picture is black.
+    Where the map shrinks, the picture is first reduced with an antialiasing filter; then bilinear
+    interpolation. Beyond the picture is black, or its border continued.
     """
     height, width = image.shape[:2]
-    if np.allclose(matrix, resizing((height, width), size), rtol=0, atol=1e-9):
+    if np.abs(matrix - resizing((height, width), size)).max() < 1e-9:
         if size == (height, width):
             return image
         return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
@@ -122,8 +132,9 @@ def warp(
 
     corners = np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]], dtype=np.float64)
     seen = moved(corners, back)
-    scale_x, scale_y = np.linalg.norm(forward[:2, 0]), np.linalg.norm(forward[:2, 1])
+    scale_x, scale_y = float(np.linalg.norm(forward[:2, 0])), float(np.linalg.norm(forward[:2, 1]))
     margin_x, margin_y = 2 + 4 / min(1.0, scale_x), 2 + 4 / min(1.0, scale_y)
+    reduce_x, reduce_y = min(1.0, _DENSITY * scale_x), min(1.0, _DENSITY * scale_y)
     left = int(np.clip(np.floor(seen[:, 0].min() - margin_x), 0, width))
     right = int(np.clip(np.ceil(seen[:, 0].max() + margin_x), 0, width))
     top = int(np.clip(np.floor(seen[:, 1].min() - margin_y), 0, height))
@@ -134,18 +145,35 @@ def warp(
     picture = Image.fromarray(image)
     if (left, top, right, bottom) != (0, 0, width, height):
         picture = picture.crop((left, top, right, bottom))
-    shrunk_w = max(1, round((right - left) * scale_x)) if scale_x < _SHRINKING else right - left
-    shrunk_h = max(1, round((bottom - top) * scale_y)) if scale_y < _SHRINKING else bottom - top
+    shrunk_w, shrunk_h = max(1, round((right - left) * reduce_x)), max(1, round((bottom - top) * reduce_y))
     if (shrunk_w, shrunk_h) != picture.size:
-        picture = picture.resize((shrunk_w, shrunk_h), Image.Resampling.BICUBIC)
+        picture = picture.resize((shrunk_w, shrunk_h), Image.Resampling.BILINEAR)
     shrink_x, shrink_y = shrunk_w / (right - left), shrunk_h / (bottom - top)
-    to_picture = np.array([[shrink_x, 0, -left * shrink_x], [0, shrink_y, -top * shrink_y], [0, 0, 1.0]]) @ back
+    to_picture = (
+        np.array([[shrink_x, 0, -left * shrink_x], [0, shrink_y, -top * shrink_y], [0, 0, 1.0]]) @ back
+    )
+    if outside == "edge":
+        picture, to_picture = _continued(picture, to_picture, moved(corners, to_picture))
     return np.array(
         picture.transform(
             (size[1], size[0]),
             Image.Transform.AFFINE,
             tuple(to_picture[:2].ravel()),
-            Image.Resampling.BICUBIC,
+            Image.Resampling.BILINEAR,
             fillcolor=0,
         )
     )
+
+
+def _continued(
+    picture: Image.Image, to_picture: Float[ndarray, "3 3"], seen: Float[ndarray, "4 2"]
+) -> tuple[Image.Image, Float[ndarray, "3 3"]]:
+    """The picture with its border continued as far as the canvas sees, and the map to it."""
+    first = np.maximum(0, np.ceil(-seen.min(axis=0))).astype(int)
+    last = np.maximum(0, np.ceil(seen.max(axis=0) - np.array(picture.size))).astype(int)
+    if not first.any() and not last.any():
+        return picture, to_picture
+    pixels = np.asarray(picture)
+    pads = [(first[1], last[1]), (first[0], last[0])] + [(0, 0)] * (pixels.ndim - 2)
+    shift = np.array([[1.0, 0, first[0]], [0, 1.0, first[1]], [0, 0, 1.0]])
+    return Image.fromarray(np.pad(pixels, pads, mode="edge")), shift @ to_picture

@@ -12,7 +12,10 @@ MAX_BYTES = 200_000_000
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".pnm", ".pbm", ".tif", ".tiff", ".gif")
 
 # Formats with a decoder of their own; PIL would otherwise also start Ghostscript for an EPS file.
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
+
+# Loads the decoders now: PIL loads them at the first image, which two threads may open at once.
+Image.init()
 
 _BAD_FILE = (
     OSError,  # truncated, unidentified, no such file

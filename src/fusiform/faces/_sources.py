@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from fusiform.errors import ImageError
+from fusiform.errors import DataError, ImageError
 from fusiform.faces._images import UnreadableImageError, decode, header_size
 from fusiform.faces._stores import ImageStore
 
@@ -214,3 +214,26 @@ class ArrayImages(_KnownPoints):
             yield f"{self._images[row].shape}{self._images[row].tobytes().hex()}"
         if self.n_points is not None:
             yield self.points(rows).tobytes().hex()
+
+
+def array_images(
+    images: Iterable[Any],
+    points: Float[ndarray, "n p 2"] | None,
+    masks: Mapping[str, Iterable[Any]],
+) -> ArrayImages:
+    """A source from uint8 images (3, h, w), points and masks of any array type, checked."""
+    pixels = []
+    for image in images:
+        array = np.asarray(image)
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[0] != 3:
+            raise DataError(
+                f"Images must be uint8 with shape (3, height, width); got {array.dtype} with shape {array.shape}."
+            )
+        pixels.append(np.ascontiguousarray(array.transpose(1, 2, 0)))
+    if points is not None and np.shape(points) not in ((len(pixels), 68, 2), (len(pixels), 5, 2)):
+        raise DataError(f"Points must have shape ({len(pixels)}, 68 or 5, 2); got {np.shape(points)}.")
+    held = {part: [np.array(mask, dtype=bool) for mask in each] for part, each in masks.items()}
+    for part, each in held.items():
+        if [mask.shape for mask in each] != [image.shape[:2] for image in pixels]:
+            raise DataError(f"The masks of '{part}' must be as many and as large as the images.")
+    return ArrayImages(pixels, None if points is None else np.array(points, dtype=np.float64), held)

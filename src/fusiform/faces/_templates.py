@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +19,9 @@ class Template:
     points : tuple of five (x, y)
         Left eye, right eye, nose tip, left and right mouth corner, left and right as seen in the image;
         pixels, the centre of the top left pixel being (0, 0).
+    outside : {"black", "edge"}, default "black"
+        What lies where the aligned image reaches beyond the original: black, as face verifiers are trained, or the
+        original's border continued, for crops so wide that black would be much of the image.
 
     Examples
     --------
@@ -28,6 +32,7 @@ class Template:
     name: str
     size: tuple[int, int]
     points: tuple[tuple[float, float], ...]
+    outside: Literal["black", "edge"] = "black"
 
     def array(self) -> Float[ndarray, "5 2"]:
         """The points as an array.
@@ -46,7 +51,13 @@ class Template:
 
 
 # Deng et al. 2019 (ArcFace); the points that insightface made customary for 112 x 112.
-_ARCFACE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+_ARCFACE = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
 
 # Mean of the five points over aligned CelebA pictures (178 wide, 218 high).
 _CELEBA = ((69.5, 111.7), (108.9, 111.9), (88.7, 135.7), (71.9, 152.6), (105.9, 152.7))
@@ -77,8 +88,8 @@ _ALL = (
     Template("arcface_112x96", (112, 96), _moved(_ARCFACE, 1.0, -8.0, 0.0)),
     Template("celeba_224", (224, 224), _celeba_square(224)),
     Template("celeba_112", (112, 112), _celeba_square(112)),
-    Template("fer_64", (64, 64), _placed(26.0, 31.5, 24.5)),
-    Template("wide_64", (64, 64), _placed(14.4, 31.5, 26.0)),
+    Template("fer_64", (64, 64), _placed(23.0, 31.5, 25.0), "edge"),
+    Template("wide_64", (64, 64), _placed(14.4, 31.5, 25.0), "edge"),
 )
 
 TEMPLATES: dict[str, Template] = {template.name: template for template in _ALL}
@@ -89,8 +100,9 @@ TEMPLATES: dict[str, Template] = {template.name: template for template in _ALL}
 ``celeba_224`` and ``celeba_112``
     CelebA's own alignment: its middle 178 x 178, scaled, hair and chin included.
 ``fer_64``
-    Tight crop as in FER2013, which emotion networks were trained on: the eyes 26 pixels apart in 64.
+    Tight crop as in FER2013, which emotion networks were trained on: the eyes 23 pixels apart in 64.
 ``wide_64``
     The whole head with hair and some background, as in the IMDB faces with a 40% margin, which sex
     classifiers were trained on: the eyes 14.4 pixels apart in 64.
+In the last two, the border of the original is continued where the crop reaches beyond it.
 """

@@ -74,6 +74,7 @@ class _Builder:
         self.trace = trace
         self.rows = list(trace.rows)
         self.head = head
+        self.output: Row | None = None
         self.kinds = {path: type(trace.modules[path]) for path in trace.composites}
         # Rows of single layers by the tensor they make; a module around a layer makes the same tensor.
         self.maker: dict[int, Row] = {}
@@ -98,7 +99,9 @@ class _Builder:
         ]
         sites = {name: row.site for row, name in zip(self.rows, names, strict=True)}
         chosen = self._defaults(flat)
-        return Listing(layers, sites, [n for row, n in zip(self.rows, names, strict=True) if id(row) in chosen])
+        return Listing(
+            layers, sites, [n for row, n in zip(self.rows, names, strict=True) if id(row) in chosen]
+        )
 
     def _names(self) -> list[str]:
         seen: Counter[str] = Counter()
@@ -139,14 +142,17 @@ class _Builder:
             return
         node = trace.canonical(trace.output_node)
         if node not in self.maker:
-            row = Row(Site("output", ""), "output", "output", trace.output_shape, "other", trace.output_node, "")
+            row = Row(
+                Site("output", ""), "output", "output", trace.output_shape, "other", trace.output_node, ""
+            )
             self.rows.append(row)
             self.maker[node] = row
             self.sources[id(row)] = self._sources(row)
             for source in self.sources[id(row)]:
                 self.users.setdefault(id(source), []).append(row)
+        self.output = self.maker[node]
         if self.head == "embedding":
-            self.maker[node].role = "embedding"
+            self.output.role = "embedding"
 
     # blocks ------------------------------------------------------------------------------------------
 
@@ -159,25 +165,28 @@ class _Builder:
 
         Returns the rows that end the blocks, and a label for each row inside one.
         """
-        sums = [r for r in self.rows if r.sum_node is not None and self._is_flat(r.owner)]
+        sums = [(r, r.sum_node) for r in self.rows if r.sum_node is not None and self._is_flat(r.owner)]
+        nodes = self.trace.nodes
+        # One bit for each node that a node derives from.
         ancestors: list[int] = []
-        if sums:
-            for number, node in enumerate(self.trace.nodes):
-                bits = 1 << number
-                for parent in node.parents:
-                    bits |= ancestors[parent]
-                ancestors.append(bits)
+        for number, node in enumerate(nodes if sums else ()):
+            bits = 1 << number
+            for parent in node.parents:
+                bits |= ancestors[parent]
+            ancestors.append(bits)
         spans: list[tuple[int, str, Row]] = []
-        for number, row in enumerate(sums, start=1):
-            assert row.sum_node is not None
+        for number, (row, end) in enumerate(sums, start=1):
+            joint = end
+            while len(nodes[joint].parents) == 1:  # a sum over stacked activations
+                joint = nodes[joint].parents[0]
             common = -1
-            for parent in self.trace.nodes[row.sum_node].parents:
+            for parent in nodes[joint].parents:
                 common &= ancestors[parent]
             start = common.bit_length() - 1
             span = 0
-            for node in range(start + 1, row.sum_node + 1):
-                if ancestors[row.sum_node] >> node & 1 and ancestors[node] >> start & 1:
-                    span |= 1 << node
+            for between in range(start + 1, end + 1):
+                if ancestors[end] >> between & 1 and ancestors[between] >> start & 1:
+                    span |= 1 << between
             spans.append((span, f"block{number}", row))
         members: dict[int, str] = {}
         ends: list[Row] = []
@@ -199,7 +208,9 @@ class _Builder:
         """Give each module of modules its role."""
         direct = self.trace.direct_roles
         named = {p for p in self.trace.composites if p}
-        self.residual = {p for p in named if not self._is_flat(p) and direct.get(p, Counter())["residual_sum"]}
+        self.residual = {
+            p for p in named if not self._is_flat(p) and direct.get(p, Counter())["residual_sum"]
+        }
         attention = {p for p in named if direct.get(p, Counter())["attention"]} - self.residual
         joined = {p for p in named if not self._is_flat(p) and direct.get(p, Counter())["concat"]} - attention
         blocks = self.residual | joined
@@ -256,7 +267,7 @@ class _Builder:
             if id(r) not in self.flat_members and not any(_under(r, p) for p in self.blocks)
         ]
         block_rows = [r for r in self.rows if r.composite and r.role == "block"] + flat
-        chosen = block_rows + [r for r in self.rows if r.role == "embedding"]
+        chosen = block_rows + ([] if self.output is None else [self.output])
         chosen += [r for r in free if not r.composite and r.role in ("pool", "fc", "concat")]
         if len(block_rows) < _FEW_BLOCKS:
             chosen += [self._end_of(r) for r in free if not r.composite and r.role == "conv"]
@@ -286,5 +297,3 @@ def _under(row: Row, path: str) -> bool:
     if row.site.kind == "function":
         return row.owner == path or _inside(row.owner, path)
     return row.site.kind == "module" and _inside(row.site.path, path)
-
-

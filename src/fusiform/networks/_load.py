@@ -39,7 +39,8 @@ def load_network(spec: str, *, device: str | torch.device = "cpu") -> FaceNetwor
         Behind a ``?`` come options with ``&`` between: ``weights=PATH`` (safetensors, or a state dict from
         ``torch.save``; without it weights are random, from seed 0), and fields of the card:
         ``input=112x96`` (height x width), ``mean=0.5,0.5,0.5``, ``std``, ``channels=bgr``, ``range=0,255``,
-        ``alignment``, ``head``, ``threshold``, ``name``. Everything is taken as it stands, nothing is decoded.
+        ``alignment``, ``head``, ``threshold``, ``name``. In paths ``?``, ``&`` and ``%`` are written ``%3F``,
+        ``%26`` and ``%25``.
     device : str or torch.device, default "cpu"
         Where to put it.
 
@@ -75,23 +76,24 @@ def load_network(spec: str, *, device: str | torch.device = "cpu") -> FaceNetwor
     state = read_weights(path) if path is not None and parts.scheme != "onnx" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module, card = _built(parts, state)
+        module, card, state = _built(parts, state)
     if state is not None and path is not None:
         parts.take("weights")
-        if parts.target == "mobilenetv1":
-            state = {name: state[name] for name in state}
         fit_weights(module, state, what=f"'{card.name}'", path=path)
         card = card.replace(weights_digest=file_digest(Path(path).expanduser()))
-    elif not card.weights_digest:
+    elif parts.scheme in ("", "timm"):
         card = card.replace(name=f"{card.name} (random weights)")
     card = card_with_options(card, parts)
     parts.finish()
     return _placed(module, card, device)
 
 
-def _built(spec: Spec, state: dict[str, Tensor] | None) -> tuple[nn.Module, NetworkCard]:
+def _built(
+    spec: Spec, state: dict[str, Tensor] | None
+) -> tuple[nn.Module, NetworkCard, dict[str, Tensor] | None]:
+    """Build the architecture, and choose of the weights what it wants."""
     if spec.scheme in _SCHEMES:
-        return _SCHEMES[spec.scheme](spec)
+        return *_SCHEMES[spec.scheme](spec), state
     if not spec.scheme and spec.target in NAMES:
         return build(spec, state)
     known = [*NAMES, "demo", *(f"{scheme}:" for scheme in _SCHEMES)]

@@ -161,7 +161,9 @@ class FaceNetwork:
             got = images.dtype if isinstance(images, Tensor) else type(images).__name__
             raise NetworkError(f"prepare takes images as a uint8 tensor (n, 3, height, width); got {got}.")
         if images.dim() != 4 or images.shape[1] not in (1, 3):
-            raise NetworkError(f"prepare takes images of shape (n, 3, height, width); got {tuple(images.shape)}.")
+            raise NetworkError(
+                f"prepare takes images of shape (n, 3, height, width); got {tuple(images.shape)}."
+            )
         card = self.card
         dtype = self.dtype if self.dtype in (torch.float32, torch.float64) else torch.float32
         x = images.to(self.device, dtype)
@@ -282,8 +284,9 @@ class FaceNetwork:
     def randomized(self, seed: int = 0) -> "FaceNetwork":
         """Return the same architecture with fresh random weights, as a control.
 
-        Every module draws its parameters anew by its own ``reset_parameters`` and norms become the identity;
-        parameters of modules without that method are drawn from a normal distribution of their own mean and
+        Every module draws its parameters anew by its own ``reset_parameters``, norms become the identity, and
+        convolutions and linear layers take He's variance without bias, so that the signal keeps its size to the
+        last layer. Parameters that no module draws come from a normal distribution of their own mean and
         deviation. The global random state is left alone.
 
         Parameters

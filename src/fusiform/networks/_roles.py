@@ -6,22 +6,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# Functions that only reshape, select, copy or convert: no layer of its own.
-BOOKKEEPING = frozenset(
-    "view view_as reshape reshape_as flatten unflatten ravel permute transpose swapaxes swapdims movedim moveaxis "
-    "t adjoint get set getitem setitem size dim ndimension numel stride squeeze unsqueeze expand expand_as contiguous "
-    "clone detach to type type_as float double half bfloat16 cpu cuda chunk split tensor_split unsafe_chunk "
-    "split_with_sizes unbind select narrow index_select gather take_along_dim as_strided dropout dropout1d "
-    "dropout2d dropout3d alpha_dropout feature_alpha_dropout pad constant_pad_nd identity tile repeat "
-    "repeat_interleave roll flip rot90 unfold requires_grad is_contiguous is_floating_point broadcast_to "
-    "atleast_1d atleast_2d atleast_3d nan_to_num copy".split()
+# These keep every number of their first argument.
+_SAME = (
+    "view view_as reshape reshape_as flatten unflatten ravel squeeze unsqueeze contiguous clone detach to type type_as "
+    "float double half cpu cuda dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout identity "
+    "requires_grad"
 )
-# Of those, the ones that keep every number of their first argument.
-SAME_NUMBERS = frozenset(
-    "view view_as reshape reshape_as flatten unflatten ravel squeeze unsqueeze contiguous clone detach to type "
-    "type_as float double half cpu cuda dropout dropout1d dropout2d dropout3d alpha_dropout "
-    "feature_alpha_dropout identity requires_grad".split()
+# These select, repeat or reorder numbers, or only say something about a tensor.
+_MOVED = (
+    "permute transpose swapaxes swapdims movedim moveaxis t adjoint get set getitem setitem size dim ndimension numel "
+    "stride expand expand_as broadcast_to bfloat16 chunk split tensor_split unsafe_chunk split_with_sizes unbind select "
+    "narrow index_select gather take_along_dim as_strided pad constant_pad_nd tile repeat repeat_interleave roll flip "
+    "rot90 unfold is_contiguous is_floating_point atleast_1d atleast_2d atleast_3d nan_to_num copy"
 )
+SAME_NUMBERS = frozenset(_SAME.split())
+# None of these functions is a layer of its own.
+BOOKKEEPING = SAME_NUMBERS | frozenset(_MOVED.split())
 
 _ALIASES = {
     "rsub": "sub",
@@ -126,10 +126,13 @@ def _reduction(op: str, ndim: int, args: Sequence[Any], kwargs: Mapping[str, Any
     if dims is None or ndim < 3:
         return "other"
     numbers = {int(d) % ndim for d in (dims if isinstance(dims, tuple | list) else (dims,))}
+    if numbers == {0} and op != "mean":
+        # The first axis holds the batch, unless it is one of stacked activations (as ONNX's Max and Sum become).
+        return "residual_sum" if op == "sum" else "max_feature_map"
     over_positions = numbers <= ({1, 2} if ndim == 3 else set(range(2, ndim)))
     if over_positions and not (ndim == 5 and op in ("amax", "max")):
         return "pool"
-    return "max_feature_map" if op in ("amax", "max") and 0 not in numbers else "other"
+    return "max_feature_map" if op in ("amax", "max") else "other"
 
 
 def class_role(module: nn.Module) -> str | None:

@@ -1,6 +1,7 @@
 """Read a network specification such as ``timm:resnet50?weights=PATH&head=embedding``."""
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from fusiform.errors import NetworkError, SpecError, nearest
 from fusiform.networks._card import NetworkCard
@@ -40,6 +41,8 @@ class Spec:
 def parse_spec(text: str) -> Spec:
     """Split ``scheme:target?key=value&key=value``; a text without ``:`` is a name.
 
+    In paths, ``?``, ``&`` and ``%`` are written ``%3F``, ``%26`` and ``%25``, as in specifications of faces.
+
     Examples
     --------
     >>> spec = parse_spec("timm:resnet50?weights=a/b.pt&head=embedding")
@@ -59,8 +62,8 @@ def parse_spec(text: str) -> Spec:
             raise SpecError(f"Option '{pair}' of network '{text}' is not of the form key=value.")
         if key in options:
             raise SpecError(f"Network '{text}' has the option '{key}' twice.")
-        options[key] = value
-    return Spec(text, scheme, target, options)
+        options[key] = unquote(value)
+    return Spec(text, scheme, unquote(target), options)
 
 
 def card_with_options(card: NetworkCard, spec: Spec) -> NetworkCard:
@@ -93,7 +96,9 @@ def size_from(value: str, text: str) -> tuple[int, int]:
     """Read ``112x96`` (height x width), or one number for a square."""
     sides = value.lower().split("x")
     if len(sides) not in (1, 2) or not all(s.isdecimal() and int(s) for s in sides):
-        raise SpecError(f"Option 'input' of network '{text}' must be heightxwidth, such as 112x96; got '{value}'.")
+        raise SpecError(
+            f"Option 'input' of network '{text}' must be heightxwidth, such as 112x96; got '{value}'."
+        )
     return int(sides[0]), int(sides[-1])
 
 

@@ -39,7 +39,9 @@ def tapped(root: nn.Module, sites: Mapping[str, Site], receive: Receive) -> Iter
 
 class _Tap:
     def __init__(self, sites: Mapping[str, Site], receive: Receive) -> None:
-        self.wanted = {(s.kind, s.path, s.op, s.call): name for name, s in sites.items()}
+        self.wanted: dict[tuple[str, str, str, int], str] = {
+            (s.kind, s.path, s.op, s.call): name for name, s in sites.items()
+        }
         self.receive = receive
         self.functions = {s.path for s in sites.values() if s.kind == "function"}
         self.modules = {s.path for s in sites.values() if s.kind == "module"}

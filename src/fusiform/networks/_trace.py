@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from fusiform.networks._roles import PRIORITY, SAME_NUMBERS, op_name, op_role
 
 _HEAVY = frozenset({"conv", "fc", "attention", "residual_sum", "concat"})
+_VALUES_FIRST = frozenset({"max", "multi_head_attention_forward"})
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def main_tensor(op: str, out: Any) -> Tensor | None:
     """The activation among a function's results: the tensor, or the values of ``max(dim=...)``."""
     if isinstance(out, Tensor):
         return out
-    return out[0] if op == "max" and isinstance(out, tuple) else None
+    return out[0] if op in _VALUES_FIRST and isinstance(out, tuple) else None
 
 
 def is_activation(tensor: Tensor) -> bool:
@@ -154,7 +155,8 @@ class _Recorder(TorchFunctionMode):
         self._handles = []
         for path, module in self.modules.items():
             self._handles.append(module.register_forward_pre_hook(self._enter(path), with_kwargs=True))
-            self._handles.append(module.register_forward_hook(self._leave))
+            # Always called: a forward may catch the error of a module that it tried.
+            self._handles.append(module.register_forward_hook(self._leave, always_call=True))
 
     def remove(self) -> None:
         for handle in self._handles:
@@ -197,10 +199,10 @@ class _Recorder(TorchFunctionMode):
         changed = args[0] if op == "setitem" else out
         for tensor in tensors_in(changed):
             self._new_node(tensor, parents, same=op in SAME_NUMBERS)
-        tensor = main_tensor(op, out)
-        if role is not None and tensor is not None:
+        made = main_tensor(op, out)
+        if role is not None and made is not None:
             number = self._function_calls[frame.path, op]
-            call = _Call(op, number, role, self._node_of[id(tensor)], tensor)
+            call = _Call(op, number, role, self._node_of[id(made)], made)
             frame.worked = True
             if frame.composite:
                 self._add_function_row(frame, call)
@@ -209,7 +211,8 @@ class _Recorder(TorchFunctionMode):
         return out
 
     def _add_function_row(self, frame: _Frame, call: _Call) -> None:
-        self.direct_roles.setdefault(frame.path, Counter())[call.role] += 1
+        if call.role != "residual_sum" or is_activation(call.tensor):
+            self.direct_roles.setdefault(frame.path, Counter())[call.role] += 1
         if is_activation(call.tensor):
             self.rows.append(
                 Row(
@@ -225,6 +228,8 @@ class _Recorder(TorchFunctionMode):
             )
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if not self._stack or self._stack[-1].module is not module:
+            return
         frame = self._stack.pop()
         made_elsewhere = False
         for tensor in tensors_in(output):

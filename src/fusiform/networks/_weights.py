@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise WeightsError(_damaged(path, error)) from error
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle protocol of files that are refused below
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         text = str(error)
-        if "Unsupported" in text or "WeightsUnpickler error" in text:
+        if start[:1] in (b"\x80", b"P") and (
+            "WeightsUnpickler" in text or "protocol" in text or "Unsupported" in text
+        ):
             raise WeightsError(
                 f"The weights '{path}' hold pickled Python objects, and loading them would run code from the file. "
                 "Where you trust it, save the bare state dict once with "
@@ -126,7 +131,11 @@ def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, what: str, pa
     if missing or unexpected or misshapen:
         parts = [
             f"{len(names)} {label} ({'; '.join(names[:_SHOWN])}{'; ...' if len(names) > _SHOWN else ''})"
-            for label, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+            for label, names in (
+                ("missing", missing),
+                ("unexpected", unexpected),
+                ("of another shape", misshapen),
+            )
             if names
         ]
         fitting = len(own) - len(missing) - len(misshapen)

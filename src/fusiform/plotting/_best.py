@@ -24,7 +24,8 @@ def best_layers(best: pd.DataFrame, *, kind: str | None = None) -> go.Figure:
     Returns
     -------
     plotly.graph_objects.Figure
-        A panel a kind with the traces ``chance``, ``random weights`` and ``trained``; best attribute on top.
+        A panel a kind with the traces ``chance``, ``random weights``, ``trained`` and ``layer`` (its name); best
+        attribute on top.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def best_layers(best: pd.DataFrame, *, kind: str | None = None) -> go.Figure:
     >>> best = pd.DataFrame([{"attribute": "Male", "kind": "binary", "layer": "fc", "value": 0.9, "lower": 0.85,
     ...                       "upper": 0.94, "chance": 0.5, "control_value": 0.6}])
     >>> [trace.name for trace in best_layers(best).data]
-    ['chance', 'random weights', 'trained']
+    ['chance', 'random weights', 'trained', 'layer']
     """
     check_columns(best, _COLUMNS, what="best")
     if kind is not None and kind not in KINDS:
@@ -62,6 +63,7 @@ def best_layers(best: pd.DataFrame, *, kind: str | None = None) -> go.Figure:
             # Room on the right for the layers' names.
             range=[max(lowest, -0.5) - 0.03, 1.02 + 0.011 * max(len(str(name)) for name in rows["layer"])],
             tickvals=[tick / 10 for tick in range(-5, 11)],
+            tickformat=".1f",
             row=index,
             col=1,
         )
@@ -69,6 +71,7 @@ def best_layers(best: pd.DataFrame, *, kind: str | None = None) -> go.Figure:
             type="category",
             categoryorder="array",
             categoryarray=[style.plain(name) for name in rows["attribute"]],
+            range=[-0.6, len(rows) - 0.4],
             dtick=1,
             row=index,
             col=1,
@@ -103,11 +106,9 @@ def _traces(rows: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
         ),
         go.Scatter(
             x=rows["value"].tolist(),
-            mode="markers+text",
+            mode="markers",
             name="trained",
-            text=[f"   {style.plain(layer)}" for layer in rows["layer"]],
-            textposition="middle right",
-            textfont={"size": 10, "color": style.MUTED},
+            customdata=[style.plain(layer) for layer in rows["layer"]],
             marker={"size": 9, "color": style.TRAINED},
             error_x={
                 "type": "data",
@@ -118,7 +119,19 @@ def _traces(rows: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
                 "thickness": 1.5,
                 "width": 3,
             },
-            hovertemplate="%{text}: %{x:.3f}<extra>%{y}</extra>",
+            hovertemplate="%{customdata}: %{x:.3f}<extra>%{y}</extra>",
             **dots,
+        ),
+        # Beyond the interval's end, so that name and bar do not meet.
+        go.Scatter(
+            x=rows["upper"].fillna(rows["value"]).tolist(),
+            y=names,
+            mode="text",
+            name="layer",
+            text=[f" {style.plain(layer)}" for layer in rows["layer"]],
+            textposition="middle right",
+            textfont={"size": 10, "color": style.MUTED},
+            hoverinfo="skip",
+            showlegend=False,
         ),
     ]

@@ -19,6 +19,7 @@ from fusiform.plotting.tables import (
 
 _FEW = 8
 _SHOWN_OF_MANY = 5
+_PANEL_PX = 300
 _PANEL_TITLES = {
     "binary": "Yes/no attributes",
     "categorical": "Attributes of several classes",
@@ -84,12 +85,11 @@ def accuracy_over_depth(
     kinds = [k for k in KINDS if (rows["kind"] == k).any()]
     if not kinds:
         raise DataError(f"The table 'probes' holds no rows of whole layers on the split '{split}' to draw.")
-    figure = make_subplots(
-        rows=len(kinds),
-        cols=1,
-        vertical_spacing=0.28 / len(kinds),
-        subplot_titles=[_PANEL_TITLES[k] for k in kinds] if len(kinds) > 1 else None,
-    )
+    # Between panels: the upper one's layer names, the lower one's menu and legend.
+    longest = max(map(len, rows["layer"]))
+    gap = 100 + 6 * min(longest, 24)
+    height = _PANEL_PX * len(kinds) + gap * (len(kinds) - 1) + 130
+    figure = make_subplots(rows=len(kinds), cols=1, vertical_spacing=gap / height if len(kinds) > 1 else 0)
     menus = []
     for index, panel_kind in enumerate(kinds, start=1):
         panel = rows[rows["kind"] == panel_kind]
@@ -97,7 +97,7 @@ def accuracy_over_depth(
         chosen = [n for n in names if n in highlight] if highlight is not None else _default_highlight(names)
         first = len(figure.data)
         for trace in _traces(panel, names, chosen):
-            figure.add_trace(trace, row=index, col=1)
+            figure.add_trace(trace.update(legend=_numbered("legend", index)), row=index, col=1)
         if selector and len(names) > _FEW:
             menus.append((index, first, len(figure.data), names, chosen))
         layers = layer_order(panel)
@@ -120,12 +120,13 @@ def accuracy_over_depth(
         )
     figure.update_layout(
         template=style.TEMPLATE,
-        height=430 * len(kinds),
+        height=height,
         hovermode="closest",
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        updatemenus=[_menu(figure, *menu, of=len(kinds)) for menu in menus],
-        margin={"t": 64 if menus or len(kinds) > 1 else 36},
+        updatemenus=[_menu(figure, *menu) for menu in menus],
+        margin={"t": 98 if menus else 40},
     )
+    for index, panel_kind in enumerate(kinds, start=1):
+        figure.update_layout({_numbered("legend", index): _legend(figure, index, panel_kind)})
     return figure
 
 
@@ -149,7 +150,8 @@ def _traces(panel: pd.DataFrame, names: list[str], chosen: list[str]) -> list[go
             go.Scatter(
                 x=layers,
                 y=[chance] * len(layers),
-                mode="lines",
+                mode="lines" if len(layers) > 1 else "markers",
+                marker={"symbol": "line-ew", "size": 40, "line": {"color": style.CHANCE, "width": 1.2}},
                 name="chance" if not several else f"chance {chance:.2f}",
                 line={"color": style.CHANCE, "width": 1.2, "dash": style.DASHES["chance"]},
                 hovertemplate=f"chance {chance:.2f} ({style.plain(who)})<extra></extra>",
@@ -192,7 +194,8 @@ def _attribute_traces(
             go.Scatter(
                 x=[style.plain(layer) for layer in control["layer"]],
                 y=control["value"].tolist(),
-                mode="lines",
+                mode="lines" if len(control) > 1 else "markers",
+                marker={"symbol": "diamond-open", "size": 9, "color": look["colour"]},
                 line={"color": look["colour"], "width": 1.4, "dash": style.DASHES["control"]},
                 customdata=control[["lower", "upper"]].to_numpy().tolist(),
                 hovertemplate=_hover(name, "random weights"),
@@ -201,14 +204,16 @@ def _attribute_traces(
                 **common,
             )
         )
-    line_common = common | {"showlegend": shown}
+    line_common = common | {"showlegend": shown, "legendrank": 100 + (slot or 0)}
     traces.append(
         go.Scatter(
             x=[style.plain(layer) for layer in trained["layer"]],
             y=trained["value"].tolist(),
-            mode="lines+markers",
+            # A single layer has no line: its dots must be seen, and its interval is a bar instead of a band.
+            mode="lines+markers" if shown or len(trained) == 1 else "lines",
             line={"color": look["colour"], "width": look["width"]},
             marker={"size": look["size"], "symbol": look["symbol"], "color": look["colour"]},
+            error_y=_bars(trained) if shown and len(trained) == 1 else None,
             opacity=look["opacity"] if drawn_over else 1.0,
             customdata=trained[["lower", "upper"]].to_numpy().tolist(),
             hovertemplate=_hover(name, ""),
@@ -217,6 +222,17 @@ def _attribute_traces(
         )
     )
     return traces
+
+
+def _bars(rows: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (rows["upper"] - rows["value"]).tolist(),
+        "arrayminus": (rows["value"] - rows["lower"]).tolist(),
+        "width": 4,
+        "thickness": 1.5,
+    }
 
 
 def line_look(slot: int | None) -> dict[str, Any]:
@@ -243,7 +259,7 @@ def line_look(slot: int | None) -> dict[str, Any]:
             "colour": grey,
             "fill": style.translucent(grey, 0.15),
             "width": 1,
-            "size": 3,
+            "size": 5,
             "symbol": "circle",
             "opacity": 0.4,
         }
@@ -266,26 +282,45 @@ def _hover(name: str, what: str) -> str:
 
 
 def _menu(
-    figure: go.Figure, row: int, first: int, last: int, names: list[str], chosen: list[str], *, of: int
+    figure: go.Figure, row: int, first: int, last: int, names: list[str], chosen: list[str]
 ) -> dict[str, Any]:
     indices = list(range(first, last))
     buttons = [_button(figure, indices, f"the {len(chosen)} chosen", chosen)]
     buttons += [_button(figure, indices, style.plain(name), [name]) for name in names]
-    domain = figure.layout[f"yaxis{row if row > 1 else ''}"].domain or (0, 1)
     return {
         "buttons": buttons,
         "type": "dropdown",
         "direction": "down",
         "x": 1,
         "xanchor": "right",
-        "y": domain[1] if of > 1 else 1.0,
+        "y": _top(figure, row),
         "yanchor": "bottom",
-        "pad": {"b": 6},
+        "pad": {"b": 36},
         "bgcolor": "white",
         "bordercolor": style.GRID,
         "font": {"size": 11},
         "showactive": True,
     }
+
+
+def _legend(figure: go.Figure, row: int, kind: str) -> dict[str, Any]:
+    return {
+        "title": {"text": f"<b>{_PANEL_TITLES[kind]}</b>  ", "side": "left", "font": {"color": style.INK}},
+        "orientation": "h",
+        "x": 0,
+        "xanchor": "left",
+        "y": _top(figure, row),
+        "yanchor": "bottom",
+    }
+
+
+def _top(figure: go.Figure, row: int) -> float:
+    domain = figure.layout[_numbered("yaxis", row)].domain
+    return float(domain[1]) if domain else 1.0
+
+
+def _numbered(name: str, row: int) -> str:
+    return name if row == 1 else f"{name}{row}"
 
 
 def _button(figure: go.Figure, indices: list[int], label: str, chosen: list[str]) -> dict[str, Any]:
@@ -301,8 +336,18 @@ def _button(figure: go.Figure, indices: list[int], label: str, chosen: list[str]
         opacity.append(look["opacity"] if role == "line" else 1.0)
     colours = [style.CHANCE if role == "chance" else look["colour"] for look, role in looks]
     widths = [{"line": look["width"], "band": 0, "control": 1.4, "chance": 1.2}[role] for look, role in looks]
+    single = any(len(figure.data[index].x) == 1 for index in indices)
+    modes = [
+        figure.data[index].mode
+        if role != "line"
+        else "lines+markers"
+        if look["width"] > 1 or single
+        else "lines"
+        for index, (look, role) in zip(indices, looks, strict=True)
+    ]
     changes = {
         "visible": visible,
+        "mode": modes,
         "showlegend": legend,
         "opacity": opacity,
         "line.color": colours,

@@ -37,7 +37,7 @@ def layer_attribute_heatmap(
     control : bool, default False
         Draw the random-weights control instead of the trained network.
     best : DataFrame, optional
-        The table of best layers; each attribute's is ringed.
+        The table of best layers; each attribute's is ringed, or has a dot beside the value where it is written.
     network : str, optional
         Which network; needed where the table holds several.
     annotate : bool, optional
@@ -60,7 +60,7 @@ def layer_attribute_heatmap(
     >>> probes = pd.DataFrame([row | {"layer": "stem", "depth": 0, "value": 0.75},
     ...                        row | {"layer": "fc", "depth": 1, "value": 1.0}])
     >>> layer_attribute_heatmap(probes).data[0].z
-    ((0.5, 1.0),)
+    ([0.5, 1.0],)
     """
     rows = primary(probes, split=split, network=network, kind=kind)
     drawn = rows[rows["control"] == control]
@@ -85,15 +85,17 @@ def layer_attribute_heatmap(
         longest = max(longest, *map(len, layers))
         names = attribute_order(of_kind, order)
         small = len(layers) <= _ANNOTATED_COLUMNS and len(layers) * len(names) <= _ANNOTATED_CELLS
-        heat = _heat(of_kind, control, names, layers, annotate=small if annotate is None else annotate)
-        figure.add_trace(heat, row=index, col=1)
-        if best is not None and not control:
+        written = small if annotate is None else annotate
+        chosen = {} if best is None or control else dict(zip(best["attribute"], best["layer"], strict=True))
+        figure.add_trace(_heat(of_kind, control, names, layers, chosen, annotate=written), row=index, col=1)
+        if best is not None and not control and not written:
             figure.add_trace(_rings(best, names, layers), row=index, col=1)
         figure.update_xaxes(
             type="category",
             categoryorder="array",
             categoryarray=[style.plain(layer) for layer in layers],
             tickangle=-90 if len(layers) > 8 or max(map(len, layers)) > 10 else 0,
+            range=[-0.5, len(layers) - 0.5],
             showgrid=False,
             row=index,
             col=1,
@@ -102,7 +104,7 @@ def layer_attribute_heatmap(
             type="category",
             categoryorder="array",
             categoryarray=[style.plain(name) for name in names],
-            autorange="reversed",
+            range=[len(names) - 0.5, -0.5],
             showgrid=False,
             dtick=1,
             row=index,
@@ -136,14 +138,20 @@ def layer_attribute_heatmap(
 
 
 def _heat(
-    rows: pd.DataFrame, control: bool, names: list[str], layers: list[str], *, annotate: bool
+    rows: pd.DataFrame,
+    control: bool,
+    names: list[str],
+    layers: list[str],
+    chosen: dict[str, str],
+    *,
+    annotate: bool,
 ) -> go.Heatmap:
     def grid(column: str, of_control: bool) -> list[list[float | None]]:
-        wide = rows[rows["control"] == of_control].pivot_table(
-            index="attribute", columns="layer", values=column, aggfunc="first", dropna=False, observed=True
-        )
-        wide = wide.reindex(index=names, columns=layers)
-        return [[None if pd.isna(v) else float(v) for v in line] for line in wide.to_numpy()]
+        of_one = rows[rows["control"] == of_control]
+        keys = zip(of_one["attribute"], of_one["layer"], strict=True)
+        known = dict(zip(keys, of_one[column], strict=True))
+        cells = [[known.get((name, layer)) for layer in layers] for name in names]
+        return [[None if v is None or pd.isna(v) else float(v) for v in line] for line in cells]
 
     values, lower, upper = (grid(column, control) for column in ("value", "lower", "upper"))
     chance, other = grid("chance", control), grid("value", not control)
@@ -158,7 +166,10 @@ def _heat(
         x=[style.plain(layer) for layer in layers],
         y=[style.plain(name) for name in names],
         z=grid("skill", control),
-        text=[["" if v is None else f"{v:.2f}" for v in line] for line in values],
+        text=[
+            [_written(v, best=chosen.get(name) == layer) for layer, v in zip(layers, line, strict=True)]
+            for name, line in zip(names, values, strict=True)
+        ],
         texttemplate="%{text}" if annotate else None,
         textfont={"size": 11} if annotate else None,
         customdata=values,
@@ -176,6 +187,13 @@ def _heat(
             },
         },
     )
+
+
+def _written(value: float | None, *, best: bool) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"<b>{text}</b> •" if best else text
 
 
 def _cell_text(name: str, layer: str, control: bool, numbers: tuple[float | None, ...]) -> str:

@@ -36,10 +36,24 @@ COLOURS = ("#0f7ac0", "#d55e00", "#009e73", "#c4619a", "#d99000", "#8566c2", "#4
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "hexagon", "star")
 DASHES = {"trained": "solid", "control": "dot", "chance": "dash"}
 
-# One hue, lightness monotone: readable in grey and for the colour-blind. The dark scale runs the other way, so that
-# "nothing" is always the colour of the page.
-SCALE_LIGHT = ((0.0, "#f1f4f7"), (0.25, "#c6dcea"), (0.5, "#7db4d6"), (0.75, "#2f7fb5"), (1.0, "#0a3a66"))
-SCALE_DARK = ((0.0, "#1d2630"), (0.25, "#1f4764"), (0.5, "#2b76a3"), (0.75, "#6cb3da"), (1.0, "#e4f3fc"))
+# One hue, lightness monotone: readable in grey and for the colour-blind; quick through the middle, where neither dark
+# nor white text reads well. The dark scale runs the other way, so that "nothing" is always the colour of the page.
+SCALE_LIGHT = (
+    (0.0, "#f1f4f7"),
+    (0.25, "#c6dcea"),
+    (0.5, "#86bbdc"),
+    (0.62, "#3f86b9"),
+    (0.8, "#22689c"),
+    (1.0, "#0a3a66"),
+)
+SCALE_DARK = (
+    (0.0, "#1d2630"),
+    (0.25, "#1f4764"),
+    (0.5, "#2b76a3"),
+    (0.62, "#74b9de"),
+    (0.8, "#a9d6ee"),
+    (1.0, "#e9f5fc"),
+)
 
 FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 

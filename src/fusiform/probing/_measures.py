@@ -78,7 +78,7 @@ def _classifier(draw: Draw, scores: ndarray) -> _Answer:
         # Nothing in the features varies with the attribute: every class is as likely.
         return lambda rows: np.full((len(rows), len(draw.classes)), 1 / len(draw.classes))
     k = len(draw.classes)
-    qda = QuadraticDiscriminantAnalysis(priors=np.full(k, 1 / k), reg_param=QDA_REGULARISATION)
+    qda = QuadraticDiscriminantAnalysis(priors=np.full(k, 1 / k), reg_param=QDA_REGULARISATION, tol=0.0)
     qda.fit(train / spread, draw.values[draw.train].astype(int))
     return lambda rows: qda.predict_proba(scores[rows] / spread)
 

@@ -99,9 +99,10 @@ def sample(
     """Split faces 60/20/20 by identity, stratified by every attribute, and draw each attribute's images.
 
     Training and validation images are drawn balanced, as many of each class as the rarer class allows, up
-    to `n_train` and `n_valid` in all; the test split stays as it is. An attribute is left out, with the
-    reason in the table, when the test split holds fewer than 40 of a class or the training split fewer
-    than 20; of a categorical attribute only the classes that are too rare are left out.
+    to `n_train` and `n_valid` in all; the test split stays as it is. Where it would hold fewer than 40 of a
+    class, it takes people from validation. An attribute is left out, with the reason in the table, when
+    that does not suffice, or when there are fewer than 20 of a class to train; of a categorical attribute
+    only the classes that are too rare are left out.
 
     Parameters
     ----------
@@ -142,7 +143,8 @@ def sample(
     draws, rows = [], []
     for number, (name, (values, classes)) in enumerate(columns.items()):
         rng = np.random.default_rng([seed, 1, number])
-        draw, note = _draw(name, faces.schema[name], values, classes, split, n_train, n_valid, rng)
+        own = _with_enough_tests(split, groups, values, len(classes), rng)
+        draw, note = _draw(name, faces.schema[name], values, classes, own, n_train, n_valid, rng)
         if draw is None and attributes is not None and note.startswith("only one"):
             raise DataError(
                 f"Attribute '{name}' has {note}, so there is nothing to tell apart. Leave it out, or bring faces "
@@ -231,6 +233,24 @@ def _split(groups: ndarray, columns: dict[str, tuple[ndarray, tuple[str, ...]]],
         assigned[group] = choice
         lacking[choice] -= brings
     return assigned[groups]
+
+
+def _with_enough_tests(
+    split: ndarray, groups: ndarray, values: ndarray, n_classes: int, rng: np.random.Generator
+) -> ndarray:
+    """Move validation identities to test until a rare class can be tested, at most two thirds of its images."""
+    own = split.copy()
+    for number in range(n_classes):
+        valid = (own == _VALID) & (values == number)
+        short = _MIN_TEST - int(((own == _TEST) & (values == number)).sum())
+        if not 0 < short <= valid.sum() * 2 / 3:
+            continue
+        for group in rng.permutation(np.unique(groups[valid])):
+            own[(own == _VALID) & (groups == group)] = _TEST
+            short -= int((valid & (groups == group)).sum())
+            if short <= 0:
+                break
+    return own
 
 
 def _surplus(groups: ndarray, inside: ndarray, keep: int, seed: int) -> ndarray:

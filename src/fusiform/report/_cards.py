@@ -1,20 +1,28 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from fusiform.plotting.tables import skill
 from fusiform.report._format import count, large, listing, missing, number
 from fusiform.report._material import Material
 from fusiform.report._summary import findings
 from fusiform.runs import Run
 
-_THIN = 40
+_THIN = 100
 _NETWORK_FIRST = (
-    "name description n_parameters input_size channels value_range mean std alignment head threshold classes licence "
-    "paper weights_digest digest"
-).split()
-_FACES_FIRST = "name spec n n_identities size licence paper digest".split()
+    *("name", "description", "architecture", "n_parameters", "n_layers", "input_size", "channels"),
+    *("value_range", "mean", "std", "alignment", "head", "threshold", "classes", "licence", "paper"),
+    *("weights_digest", "digest"),
+)
+_FACES_FIRST = (
+    *("name", "spec", "note", "n", "n_identities", "images_per_identity", "size", "alignment", "n_skipped"),
+    *("provenance", "digest"),
+)
+# Worth saying that they are not known; of other keys a missing value says nothing.
+_SAID_WHEN_MISSING = {"licence", "paper", "alignment", "threshold"}
 # Shown in places of their own.
-_FACES_ELSEWHERE = {"confounds", "schema", "attributes"}
+_FACES_ELSEWHERE = {"confounds", "attributes"}
 
 
 def key_figures(material: Material) -> list[dict[str, str]]:
@@ -51,7 +59,7 @@ def key_figures(material: Material) -> list[dict[str, str]]:
     table = material.verification
     if table is not None and not table["control"].astype(bool).all():
         trained = table[~table["control"].astype(bool)]
-        row = trained.loc[trained["auc"].idxmax()]
+        row = trained.sort_values("auc", kind="stable").iloc[-1]
         add("Verification", number(row["auc"], 3), "area under the ROC curve")
     return figures
 
@@ -72,6 +80,11 @@ def cautions(material: Material) -> list[str]:
             "The people shown may be in the network's training set. A network may know more about people it was "
             "trained on than about others; the read-outs are tested on people they were not fitted on, but the "
             "network itself may have seen them."
+        )
+    if material.rows is not None and not material.people_known:
+        notes.append(
+            "The set does not say who is shown, so the same person may be among the faces that a read-out was fitted "
+            "on and among those it was tested on, and the intervals draw images anew instead of people."
         )
     predicted = _predicted(material)
     notes += [
@@ -105,24 +118,24 @@ def cautions(material: Material) -> list[str]:
 
 def _predicted(material: Material) -> dict[str, list[str]]:
     by: dict[str, list[str]] = {}
-    schema = material.run.faces.get("schema")
-    if isinstance(schema, dict):
-        for name, entry in schema.items():
-            if isinstance(entry, dict) and entry.get("predicted_by"):
-                by.setdefault(str(entry["predicted_by"]), []).append(str(name))
-    table = material.attributes
-    if not by and table is not None and "predicted_by" in table.columns:
-        for name, who in zip(table["attribute"], table["predicted_by"], strict=True):
-            if not missing(who) and who:
-                by.setdefault(str(who), []).append(str(name))
+    for entry in attribute_cards(material.run):
+        if entry.get("predicted_by"):
+            by.setdefault(str(entry["predicted_by"]), []).append(str(entry.get("name", "")))
     return by
+
+
+def attribute_cards(run: Run) -> list[dict[str, Any]]:
+    """Give the data card's entries on attributes; none where the card has none."""
+    entries = run.faces.get("attributes")
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
 def _thin(material: Material) -> list[str]:
     table = material.attributes
     if table is None:
         return []
-    thin = table[(table["status"] == "probed") & (table["rarer_test"] < _THIN)]
+    rarer = pd.to_numeric(table["rarer_test"])
+    thin = table[(table["status"] == "probed") & (rarer < _THIN)]
     return [str(name) for name in thin["attribute"]]
 
 
@@ -137,6 +150,15 @@ def data_card(run: Run) -> list[tuple[str, Any]]:
     return _ordered(kept, _FACES_FIRST)
 
 
+def asked_card(run: Run) -> list[tuple[str, Any]]:
+    """Give what was asked as pairs of key and value, with words for what was left to the default."""
+    defaults = {"attributes": "all", "layers": "the default: block outputs, pools and fully connected layers"}
+    asked = {key: defaults.get(key) if value is None else value for key, value in run.request.items()}
+    return _ordered(asked, ("study", "command", "network", "faces", "attributes", "layers"))
+
+
 def _ordered(card: dict[str, Any], first: Sequence[str]) -> list[tuple[str, Any]]:
     keys = [key for key in first if key in card] + [key for key in card if key not in first]
-    return [(key, card[key]) for key in keys]
+    return [
+        (key, card[key]) for key in keys if key in _SAID_WHEN_MISSING or card[key] not in (None, "", [], {})
+    ]

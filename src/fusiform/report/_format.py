@@ -6,6 +6,17 @@ import pandas as pd
 
 _MINUS = "\N{MINUS SIGN}"
 _DASH = "\N{EN DASH}"
+_LABELS = {
+    "n": "Number",
+    "n_train": "Training images at most",
+    "n_valid": "Validation images at most",
+    "n_components": "PLS components",
+    "n_landmarks": "Landmarks a face",
+    "n_with_one_image": "Identities with one image",
+    "spec": "Specification",
+    "std": "Standard deviation",
+    "align": "Alignment asked",
+}
 
 
 def missing(value: Any) -> bool:
@@ -89,11 +100,11 @@ def large(value: Any) -> str:
     Examples
     --------
     >>> large(998), large(271_000), large(1_240_000)
-    ('998', '0.27 million', '1.24 million')
+    ('998', '271,000', '1.24 million')
     """
     if missing(value):
         return _DASH
-    if value < 100_000:
+    if value < 1_000_000:
         return count(value)
     return f"{value / 1e6:.3g} million"
 
@@ -131,7 +142,7 @@ def scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return (f"{value:,}" if abs(value) >= 10_000 else str(value)).replace("-", _MINUS)
     if isinstance(value, float):
         if value.is_integer() and math.isfinite(value) and abs(value) < 1e15:
             return scalar(int(value))
@@ -144,9 +155,11 @@ def words(key: Any) -> str:
 
     Examples
     --------
-    >>> words("n_parameters"), words("weights_digest"), words("memory_gb")
-    ('Parameters', 'Weights digest', 'Memory (GB)')
+    >>> words("n_parameters"), words("weights_digest"), words("memory_gb"), words("n")
+    ('Parameters', 'Weights digest', 'Memory (GB)', 'Number')
     """
+    if key in _LABELS:
+        return _LABELS[key]
     text = str(key).removeprefix("n_").replace("_", " ").strip()
     if text.endswith(" gb"):
         text = text[:-3] + " (GB)"

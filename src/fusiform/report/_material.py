@@ -7,12 +7,25 @@ from typing import Any
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from fusiform.plotting.tables import KINDS, PRIMARY, layer_order, primary
+from fusiform.plotting.tables import KINDS, PRIMARY, check_columns, layer_order, primary
 from fusiform.runs import Run
 
 _MOST_EXAMPLES = 24
 _EMBEDDED_AS_IT_IS = 80_000
 _THUMBNAIL_PX = 224
+_COLUMNS = {
+    "best": (
+        *("attribute", "kind", "metric", "layer", "depth", "value", "lower", "upper", "chance"),
+        "control_value",
+    ),
+    "attributes": (
+        *("attribute", "kind", "unit", "n_known", "share", "classes", "n_train", "n_valid", "n_test"),
+        *("rarer_test", "status", "note"),
+    ),
+    "layers": ("layer", "depth", "kind", "role", "block", "shape", "features"),
+    "verification": ("network", "control", "n_genuine", "n_impostor", "auc", "lower", "upper"),
+    "skipped": ("image_id", "reason"),
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,15 @@ class Material:
     @property
     def synthetic(self) -> bool:
         """Whether the faces were drawn, so that nobody is shown."""
-        spec = str(self.run.faces.get("spec", "")) + str(self.run.request.get("faces", ""))
-        return spec.startswith("synthetic") or self.run.faces.get("name") == "synthetic"
+        provenance = self.run.faces.get("provenance")
+        if isinstance(provenance, dict) and "synthetic" in provenance:
+            return bool(provenance["synthetic"])
+        return str(self.run.faces.get("spec") or self.run.request.get("faces", "")).startswith("synthetic")
+
+    @property
+    def people_known(self) -> bool:
+        """Whether it is known who is shown, so that splits and intervals can keep people together."""
+        return bool(self.run.faces.get("n_identities"))
 
     def of_best(self, kind: str) -> pd.DataFrame:
         """Rows of `best` of a kind; no rows where there are none."""
@@ -80,7 +100,6 @@ def read_material(run: Run) -> Material:
         best = best[best["metric"] == best["kind"].map(PRIMARY)].reset_index(drop=True)
         for column in ("value", "lower", "upper", "chance", "control_value"):
             best[column] = pd.to_numeric(best[column]).astype(float)
-    verification = _table(run, "verification")
     return Material(
         run=run,
         probes=probes,
@@ -88,7 +107,7 @@ def read_material(run: Run) -> Material:
         best=best if best is not None and len(best) else None,
         attributes=_table(run, "attributes"),
         layers=_table(run, "layers"),
-        verification=verification if verification is not None else _table(run, "pairs"),
+        verification=_table(run, "verification"),
         skipped=_table(run, "skipped"),
         confounds=_table(run, "confounds"),
         examples=_examples(run),
@@ -99,7 +118,10 @@ def _table(run: Run, name: str) -> pd.DataFrame | None:
     if name not in run.tables:
         return None
     table = run.table(name)
-    return table if len(table) else None
+    if not len(table):
+        return None
+    check_columns(table, _COLUMNS.get(name, ()), what=name)
+    return table
 
 
 def _examples(run: Run) -> list[Example]:

@@ -1,6 +1,7 @@
 import json
 import re
 import webbrowser
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from fusiform.runs import Run, atomic_write
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SIZE_MARK = "{{file-size}}"
-_LAYOUT_OF_PAGE = {"paper_bgcolor": "rgba(0,0,0,0)", "title": None}
+_LAYOUT_OF_PAGE = {
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": style.CHANCE, "activecolor": style.TRAINED},
+}
 
 
-def write_report(run_folder: str | Path | Run, *, open: bool = False) -> Path:  # noqa: A002
+def write_report(run_folder: str | Path | Run, *, open: bool = False) -> Path:
     """Write a run's ``report.html`` from its folder alone.
 
     The page holds all it needs: it opens offline, asks for nothing over the network, follows the reader's light or
@@ -64,6 +68,25 @@ def write_report(run_folder: str | Path | Run, *, open: bool = False) -> Path:  
 
 
 def _render(material: Material) -> str:
+    values = context(material)
+    values["plots"] = {name: _json(figure) for name, figure in values.pop("figures").items()}
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            **values,
+            style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
+            plotly=Markup(_plotly_source()) if values["plots"] else "",
+            looks=_safe_json(_looks(material)),
+            size_mark=_SIZE_MARK,
+        )
+    )
+    return page.replace(_SIZE_MARK, f"{len(page.encode('utf-8')) / 1e6:.1f} MB")
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -86,17 +109,7 @@ def _render(material: Material) -> str:
         environment.filters[name] = getattr(_format, name)
     environment.filters["breakable"] = _breakable
     environment.tests["not_there"] = _format.missing
-    values = context(material)
-    values["plots"] = {name: _json(figure) for name, figure in values.pop("figures").items()}
-    page = environment.get_template("report.html.j2").render(
-        **values,
-        style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        plotly=Markup(_plotly_source()) if values["plots"] else "",
-        looks=_safe_json(_looks()),
-        size_mark=_SIZE_MARK,
-    )
-    return page.replace(_SIZE_MARK, f"{len(page.encode('utf-8')) / 1e6:.1f} MB")
+    return environment
 
 
 def _breakable(text: Any) -> Markup:
@@ -121,11 +134,13 @@ def _safe_json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def _looks() -> dict[str, Any]:
+def _looks(material: Material) -> dict[str, Any]:
     return {
         "colours": style.COLOURS,
         "symbols": style.SYMBOLS,
         "grey": style.CHANCE,
+        # A single layer has no line, so its dots must be seen.
+        "single": [f"depth-{kind}" for kind in material.kinds if len(material.probed_layers) == 1],
         "light": style.SCALE_LIGHT,
         "dark": style.SCALE_DARK,
     }

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pandas as pd
@@ -6,12 +7,15 @@ import plotly.graph_objects as go
 from fusiform.plotting import accuracy_over_depth, layer_attribute_heatmap
 from fusiform.plotting.tables import METRIC_TITLES, attribute_order, layer_order, skill, value_range
 from fusiform.report import _svg
-from fusiform.report._cards import cautions, data_card, key_figures, network_card
-from fusiform.report._format import interval, missing, number
-from fusiform.report._material import Material
+from fusiform.report._cards import asked_card, attribute_cards, cautions, data_card, key_figures, network_card
+from fusiform.report._format import count, interval, missing, number, scalar
+from fusiform.report._material import Example, Material
 from fusiform.report._summary import attribute_unit, mean_absolute_error, sentences
 
 _FEW_CHIPS = 12
+_MOST_LINES = 8
+_SHOWN_OF_MANY = 5
+_FACTS_OF_EXAMPLE = 5
 _NAMES_OF_SKIPPED = 1000
 _KIND_TITLES = {
     "binary": "Yes/no attributes",
@@ -27,22 +31,26 @@ def context(material: Material) -> dict[str, Any]:
     kinds = [_kind(material, kind, figures) for kind in material.kinds]
     return {
         "run": run,
-        "name": run.network.get("name", "unnamed network"),
+        "name": run.network.get("name", "the network"),
         "faces_name": run.faces.get("name", ""),
         "summary": sentences(material),
         "key_figures": key_figures(material),
         "cautions": cautions(material),
-        "examples": material.examples,
+        "examples": [_example(example) for example in material.examples],
         "synthetic": material.synthetic,
         "has_control": material.has_control,
         "kinds": kinds,
         "best": [_best_table(material, kind) for kind in material.kinds if len(material.of_best(kind))],
-        "verification": _records(material.verification),
+        "verification": _verification(material),
         "attributes": _attributes(material),
         "skipped": _skipped(material),
         "network": network_card(run),
         "layers": _layers(material),
         "data": data_card(run),
+        "asked": asked_card(run),
+        "frequencies": [_frequency(entry) for entry in attribute_cards(run)],
+        "people_known": material.people_known,
+        "n_components": run.request.get("n_components", 8),
         "confounds": _confounds(material),
         "metrics": METRIC_TITLES,
         "figures": figures,
@@ -54,9 +62,10 @@ def _kind(material: Material, kind: str, figures: dict[str, go.Figure]) -> dict[
     if rows is None:
         return {}
     of_kind = rows[rows["kind"] == kind]
-    names = attribute_order(of_kind)
-    depth = accuracy_over_depth(of_kind, kind=kind, selector=False)
-    depth.update_layout(showlegend=False, height=430, margin={"t": 12})
+    names = _in_order(material, of_kind, kind)
+    shown = names if len(names) <= _MOST_LINES else names[:_SHOWN_OF_MANY]
+    depth = accuracy_over_depth(of_kind, kind=kind, highlight=shown, selector=False)
+    depth.update_layout(showlegend=False, height=430 if len(names) > 3 else 340, margin={"t": 12})
     figures[f"depth-{kind}"] = depth
     heat = layer_attribute_heatmap(of_kind, kind=kind, best=material.best)
     if of_kind["control"].any():
@@ -82,6 +91,16 @@ def _kind(material: Material, kind: str, figures: dict[str, go.Figure]) -> dict[
         "control": bool(of_kind["control"].any()),
         "wide": _wide(of_kind, names, layers),
     }
+
+
+def _in_order(material: Material, rows: pd.DataFrame, kind: str) -> list[str]:
+    # By the number that stands beside the name: that of the best layer, where it is known.
+    names = attribute_order(rows)
+    best = material.of_best(kind)
+    if not len(best):
+        return names
+    known = dict(zip(best["attribute"], skill(best["value"], best["chance"]), strict=True))
+    return sorted(names, key=lambda name: -known.get(name, float("-inf")))
 
 
 def _by_layer(
@@ -192,8 +211,16 @@ def _best_table(material: Material, kind: str) -> dict[str, Any]:
     }
 
 
+def _verification(material: Material) -> list[dict[str, Any]]:
+    # Where no layer is named, the embedding was compared.
+    rows = _records(material.verification)
+    return [{"layer": "embedding"} | row for row in rows]
+
+
 def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
-    return [] if table is None else table.to_dict("records")
+    if table is None:
+        return []
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _attributes(material: Material) -> dict[str, Any] | None:
@@ -201,8 +228,9 @@ def _attributes(material: Material) -> dict[str, Any] | None:
     if table is None:
         return None
     total = material.run.faces.get("n")
-    probed, left_out = [], []
-    for row in table.to_dict("records"):
+    probed: list[dict[str, Any]] = []
+    left_out: list[dict[str, Any]] = []
+    for row in _records(table):
         row["missing"] = (
             None if total is None or missing(row["n_known"]) else int(total) - int(row["n_known"])
         )
@@ -232,9 +260,44 @@ def _layers(material: Material) -> list[dict[str, Any]]:
     rows = _records(material.layers)
     for row in rows:
         row["probed"] = row["layer"] in probed
+        row["shape"] = " × ".join(re.findall(r"\d+", str(row["shape"])))
         for key in ("block", "role"):
             row[key] = "" if missing(row.get(key)) else str(row[key])
     return rows
+
+
+def _example(example: Example) -> dict[str, Any]:
+    facts = []
+    for name, value in example.attributes.items():
+        if value is True:
+            facts.append(name)
+        elif value is not False and not missing(value):
+            facts.append(f"{name} {scalar(float(f'{value:.3g}') if isinstance(value, float) else value)}")
+    return {
+        "source": example.source,
+        "image_id": example.image_id,
+        "shown": facts[:_FACTS_OF_EXAMPLE],
+        "more": max(0, len(facts) - _FACTS_OF_EXAMPLE),
+        "all": ", ".join(facts),
+    }
+
+
+def _frequency(entry: dict[str, Any]) -> dict[str, Any]:
+    """One attribute of the data card: how often each value occurs."""
+    classes = entry.get("classes")
+    values = ""
+    if isinstance(classes, dict):
+        values = ", ".join(f"{name} {count(n)}" for name, n in classes.items())
+        more = int(entry.get("n_classes") or 0) - len(classes)
+        values += f" and {more} more" if more > 0 else ""
+    elif entry.get("kind") == "identity" and entry.get("n_classes"):
+        values = f"{count(entry['n_classes'])} people"
+    elif not missing(entry.get("minimum")):
+        unit = f" {entry['unit']}" if entry.get("unit") else ""
+        low, middle, high = (scalar(float(entry[key])) for key in ("minimum", "median", "maximum"))
+        values = f"{low} to {high}{unit}, median {middle}"
+    wanted = ("name", "kind", "share", "n_known", "n_missing", "predicted_by", "description")
+    return {key: entry.get(key) for key in wanted} | {"values": values}
 
 
 def _confounds(material: Material) -> dict[str, Any] | None:

@@ -71,17 +71,16 @@ def _opening(material: Material) -> str:
     size = f" ({large(parameters)} parameters)" if parameters else ""
     faces = run.faces.get("name", "")
     n = run.faces.get("n")
-    shown = f"{count(n)} faces" if n else "faces"
-    source = f" of “{faces}”" if faces else ""
+    shown = (f"{count(n)} faces" if n else "faces") + (f" of “{faces}”" if faces else "")
     if material.rows is None:
-        return f"This page is about {network}{size}, which was shown {shown}{source}."
+        return f"This page is about {network}{size}" + (f", which was shown {shown}." if n or faces else ".")
     n_attributes = material.rows["attribute"].nunique()
     n_layers = len(material.probed_layers)
     return (
-        f"{network}{size} was shown {shown}{source}, and {n_layers} of its layers "
-        f"{'was' if n_layers == 1 else 'were'} asked for {n_attributes} "
+        f"{network[:1].upper() + network[1:] if network == 'the network' else network}{size} was shown {shown}. "
+        f"{'One layer was' if n_layers == 1 else f'{n_layers} of its layers were'} asked for {n_attributes} "
         f"{'attribute' if n_attributes == 1 else 'attributes'} of the face: can a simple read-out tell the attribute "
-        "from the layer's activations, for people it has never seen?"
+        f"from the layer's activations, for {'people' if material.people_known else 'faces'} it was not fitted on?"
     )
 
 
@@ -120,10 +119,9 @@ def _quantities(rows: pd.DataFrame, material: Material) -> list[str]:
 
 
 def _against_control(material: Material) -> list[str]:
-    assert_best = material.best
-    if assert_best is None:
+    if material.best is None:
         return []
-    found = findings(assert_best, material.probed_layers)
+    found = findings(material.best, material.probed_layers)
     if len(found.without_control) == found.total:
         if not found.below_chance:
             return ["All are read out above chance; no random-weights control was measured to compare with."]
@@ -138,10 +136,12 @@ def _against_control(material: Material) -> list[str]:
             if compared > 1
             else "It is read out above the same network with random weights."
         ]
+    if compared == 1:
+        return ["It is not read out above the same network with random weights."]
     n = len(found.below_control)
     return [
-        f"{n} of {compared} {'attribute is' if n == 1 else 'attributes are'} never read out above the "
-        f"same network with random weights: {listing(found.below_control)}."
+        f"{n} of {compared} attributes {'is' if n == 1 else 'are'} never read out above the same network with "
+        f"random weights: {listing(found.below_control)}."
     ]
 
 
@@ -166,12 +166,13 @@ def _verification(material: Material) -> list[str]:
     trained = table[~control]
     if not len(trained):
         return []
-    row = trained.loc[trained["auc"].idxmax()]
-    same = table[control & (table["layer"] == row["layer"])]
+    row = trained.sort_values("auc", kind="stable").iloc[-1]
+    layer = row.get("layer", "embedding")
+    same = table[control & (table["layer"] == layer)] if "layer" in table.columns else table[control]
     other = f", with random weights {number(same.iloc[0]['auc'], 3)}" if len(same) else ""
     return [
         f"As a verifier it tells the same person from another with an area under the ROC curve of "
-        f"{number(row['auc'], 3)} at {row['layer']} (chance 0.5{other})."
+        f"{number(row['auc'], 3)} at its {layer} (chance 0.5{other})."
     ]
 
 

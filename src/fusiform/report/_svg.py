@@ -24,8 +24,8 @@ class Frame:
         return self.left + (self.right - self.left) * index / (self.n - 1)
 
     def y(self, value: float) -> float:
-        """Give the vertical coordinate of a value, kept within the drawing."""
-        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        """Give the vertical coordinate of a value; what lies beyond the axis is cut off by the drawing's edge."""
+        share = (value - self.low) / (self.high - self.low)
         return self.bottom - (self.bottom - self.top) * share
 
     def points(self, values: Sequence[float | None]) -> list[list[str]]:
@@ -151,7 +151,7 @@ def forest(
         drawn += (
             f'<line class="whisker" x1="{x(lower):.1f}" x2="{x(upper):.1f}" y1="{middle}" y2="{middle}"/>'
         )
-    drawn += f'<circle class="dot trained" cx="{x(value):.1f}" cy="{middle}" r="4"/>'
+    drawn += f'<circle class="dot trained" cx="{x(value):.1f}" cy="{middle}" r="3.2"/>'
     return _svg(_FOREST, label, "forest", drawn)
 
 

@@ -73,7 +73,7 @@ class _Block:
             for earlier in self.scores:
                 t -= earlier * (earlier @ t)
         norm = np.linalg.norm(t)
-        gain = norm / np.linalg.norm(u)
+        gain = float(norm / np.linalg.norm(u))
         self.first_gain = self.first_gain or gain
         if gain <= _RANK_TOLERANCE * self.first_gain:
             self.done = True

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from fusiform.errors import SpecError, nearest
 from fusiform.faces import TEMPLATES, FaceSet, open_faces
@@ -94,7 +95,7 @@ class AuditRequest:
         >>> AuditRequest.from_mapping({"network": "demo", "faces": "synthetic?n=8"}).seed
         0
         """
-        kinds = {f.name: str(f.type) for f in fields(cls)}
+        kinds = {f.name: f.type for f in fields(cls)}
         for name, value in options.items():
             if name not in kinds:
                 raise SpecError(f"{source} has an unknown option '{name}'; {nearest(name, kinds)}")
@@ -104,7 +105,8 @@ class AuditRequest:
                 raise SpecError(
                     f'{source} names no {name}; give --{name} SPEC or {name} = "SPEC" in the TOML file.'
                 )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        return cls(**values)
 
 
 def audit(
@@ -229,17 +231,17 @@ def audit(
     return run
 
 
-def _check(name: str, value: Any, kind: str, source: str) -> None:
-    if "tuple" in kind:
+def _check(name: str, value: Any, kind: Any, source: str) -> None:
+    if kind not in (str, bool, int, float):
         good = value is None or (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value))
         wants = "a list of names"
-    elif kind == "bool":
+    elif kind is bool:
         good, wants = isinstance(value, bool), "true or false"
-    elif kind == "int":
+    elif kind is int:
         good, wants = isinstance(value, int) and not isinstance(value, bool), "a whole number"
         if good and name != "seed":
             good, wants = value >= 1, "a whole number of at least 1"
-    elif kind == "float":
+    elif kind is float:
         good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         wants = "a number above 0"
     else:
@@ -339,7 +341,8 @@ def _verification(
         embeddings = []
         for start in range(0, len(rows), 64):
             batch = faces.images(rows[start : start + 64])
-            embeddings.append(net.embed(net.prepare(batch)).detach().cpu().numpy())
+            with torch.no_grad():
+                embeddings.append(net.embed(net.prepare(batch)).cpu().numpy())
             step(min(start + 64, len(rows)), len(rows))
         result = verification_auc(np.concatenate(embeddings), groups, seed=seed)
         records.append({"network": net.card.name, "control": is_control} | asdict(result))

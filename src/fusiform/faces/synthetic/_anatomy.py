@@ -40,11 +40,13 @@ def measure(p: SimpleNamespace) -> Face:
     # eyes
     m.eye_x = 0.318 + 0.03 * p.eye_spacing + 0.006 * s
     m.eye_y = 0.0 + 0.025 * p.eye_height
-    m.eye_w = 0.152 * (1 + 0.13 * p.eye_size + 0.12 * child)
+    m.eye_w = 0.16 * (1 + 0.13 * p.eye_size + 0.12 * child)
     m.eye_tilt = 0.16 * p.eye_tilt + 0.03 - 0.06 * max(m.old, 0)
-    open_ = (1 + 0.22 * p.eye_openness - 0.05 * s + 0.25 * child - 0.15 * m.old) * (1 + 0.18 * max(p.brow_raise, 0))
-    m.lid_high, m.lid_low = 0.078 * open_, 0.046 * open_ * (1 - 0.25 * max(p.smile, 0))
-    m.iris = 0.066 * (1 + 0.05 * p.eye_size + 0.06 * child)
+    open_ = (1 + 0.22 * p.eye_openness - 0.09 * s + 0.25 * child - 0.15 * m.old) * (
+        1 + 0.18 * max(p.brow_raise, 0)
+    )
+    m.lid_high, m.lid_low = 0.086 * open_, 0.05 * open_ * (1 - 0.25 * max(p.smile, 0))
+    m.iris = 0.07 * (1 + 0.05 * p.eye_size + 0.06 * child)
     # brows
     m.brow_y = m.eye_y + 0.205 + 0.03 * p.brow_height - 0.018 * s + 0.055 * p.brow_raise
     m.brow_in = 0.125 + 0.035 * p.brow_gap - 0.02 * max(-p.brow_raise, 0)
@@ -55,9 +57,9 @@ def measure(p: SimpleNamespace) -> Face:
     # nose
     grown = 1 - 0.22 * child
     m.nose_y = -0.485 - 0.045 * p.nose_length - 0.012 * s + 0.06 * child  # its base
-    m.nose_w = 0.158 * (1 + 0.24 * p.nose_width + 0.05 * s) * grown
+    m.nose_w = 0.155 * (1 + 0.26 * p.nose_width + 0.08 * s) * grown
     m.bridge_w = 0.085 * (1 + 0.22 * p.nose_bridge_width + 0.06 * s)
-    m.nose_z = 0.235 * (1 + 0.2 * p.nose_protrusion + 0.05 * s) * grown
+    m.nose_z = 0.2 * (1 + 0.22 * p.nose_protrusion + 0.07 * s) * grown
     m.tip_w = 0.085 * (1 + 0.28 * p.nose_tip)
     m.tip_y = m.nose_y + 0.115 + 0.03 * p.nose_tip_up
     # mouth
@@ -97,7 +99,9 @@ def lip_curves(s: Tensor, m: Face) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     line = m.mouth_y + m.corner * (s2 - 0.35) + 0.006 * torch.cos(s * 9) * t
     rim_up = line + 0.16 * m.gap * t
     rim_low = line - 0.84 * m.gap * t.pow(0.75)
-    bow = (0.13 + 0.12 * m.cupids_bow) * (torch.exp(-((s.abs() - 0.25) / 0.16) ** 2) - torch.exp(-((s / 0.13) ** 2)))
+    bow = (0.13 + 0.12 * m.cupids_bow) * (
+        torch.exp(-(((s.abs() - 0.25) / 0.16) ** 2)) - torch.exp(-((s / 0.13) ** 2))
+    )
     top = rim_up + m.upper_lip * t.pow(0.75) * (1 + bow)
     bottom = rim_low - m.lower_lip * t.pow(0.62)
     return top, rim_up, rim_low, bottom

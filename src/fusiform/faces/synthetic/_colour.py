@@ -12,7 +12,7 @@ from fusiform.faces.synthetic._anatomy import Face, bump, ramp
 __all__ = ["Paint", "background", "hair_colour", "hue_colour", "mix", "noise", "paint_ear",
            "paint_frame", "paint_hair", "paint_hat", "paint_neck", "shade", "skin_colour"]  # fmt: skip
 
-_SKIN = ((252, 226, 208), (243, 205, 180), (224, 176, 145), (194, 142, 106), (147, 100, 71), (92, 60, 45))
+_SKIN = ((240, 208, 190), (232, 192, 167), (224, 176, 145), (194, 142, 106), (147, 100, 71), (92, 60, 45))
 _HAIR = {"black": (26, 22, 22), "brown": (92, 58, 36), "blond": (214, 176, 108), "red": (158, 74, 36),
          "gray": (172, 170, 168)}  # fmt: skip
 
@@ -40,7 +40,7 @@ class Paint:
 
 
 def linear(rgb: tuple[float, float, float]) -> Tensor:
-    """sRGB 0..255 to linear (3, 1)."""
+    """SRGB 0..255 to linear (3, 1)."""
     return (torch.tensor(rgb, dtype=torch.float32)[:, None] / 255) ** 2
 
 
@@ -83,7 +83,7 @@ def shade(n: Tensor, paint: Paint, m: Face) -> Tensor:
     key = (math.sin(azimuth) * math.cos(height), math.sin(height), math.cos(azimuth) * math.cos(height))
     facing = n[0] * key[0] + n[1] * key[1] + n[2] * key[2]
     soft = ((facing + 0.25) / 1.25).clamp(min=0)  # light creeps round soft skin
-    diffuse = 0.78 * m.light_strength * (0.35 * soft + 0.65 * facing.clamp(min=0))
+    diffuse = 0.72 * m.light_strength * (0.35 * soft + 0.65 * facing.clamp(min=0))
     sky = m.ambient * (0.78 + 0.22 * n[1]) * (0.75 + 0.25 * n[2])
     half = (key[0], key[1], key[2] + 1)
     length = math.sqrt(sum(c * c for c in half))
@@ -111,7 +111,7 @@ def paint_hair(uv: Tensor, n: Tensor, m: Face, part: int) -> Paint:
     else:
         strand = 0.6 * noise(lane, y * 3 + 4) + 0.4 * noise(lane * 2.7, y * 4)
     colour = hair_colour(m)
-    deep = ramp(inside, 0.12, 0.0) * 0.25
+    deep = ramp(inside, 0.12, 0.0) * 0.1
     tone = (0.86 + 0.34 * strand - deep).clamp(0.3, 1.4)
     sheen = torch.exp(-(((n[1] - 0.55) / 0.16) ** 2)) * (0.5 + 0.5 * strand).clamp(min=0)
     strength = 0.12 if m.hair_style != "curly" else 0.05
@@ -120,6 +120,8 @@ def paint_hair(uv: Tensor, n: Tensor, m: Face, part: int) -> Paint:
         colour = mix(skin_colour(m).expand(3, len(theta)), colour.expand(3, len(theta)), stubble)
         tone, strength = 0.9 + 0.15 * noise(theta * 90, y * 80), 0.02
     albedo = colour * tone + strength * sheen * (0.3 + 0.7 * colour)
+    if not m.bangs:  # fine hairs let the skin through along the hairline
+        albedo = mix(albedo, skin_colour(m) * 0.65, 0.4 * ramp(inside, 0.08, 0.0) * ramp(y, 0.1, 0.3))
     return Paint(albedo, parts, gloss, dim)
 
 
@@ -133,7 +135,9 @@ def paint_hat(uv: Tensor, m: Face, part: int, brim: bool = False) -> Paint:
         rib = 0.5 + 0.5 * torch.cos(theta * 44)
         tone = 0.8 + 0.3 * rib - 0.35 * torch.exp(-(((inside - 0.25) / 0.02) ** 2))
     elif m.hat == "cap":
-        tone = torch.ones_like(theta) - (0.0 if brim else 0.35) * torch.exp(-((torch.sin(theta * 3) / 0.06) ** 2))
+        tone = torch.ones_like(theta) - (0.0 if brim else 0.35) * torch.exp(
+            -((torch.sin(theta * 3) / 0.06) ** 2)
+        )
         tone = tone * (0.8 if brim else 1.0)
     else:
         tone = torch.ones_like(theta) * 0.95
@@ -150,9 +154,9 @@ def paint_ear(uv: Tensor, m: Face, part: int) -> Paint:
     parts, gloss, dim = _blank(angle, part)
     cos, sin = rho * torch.cos(angle), rho * torch.sin(angle)
     colour = skin_colour(m) * torch.tensor([[1.0], [0.88], [0.85]])
-    dark = 0.5 * bump(cos, sin, -0.2, -0.1, 0.3, 0.28) + 0.3 * torch.exp(-(((rho - 0.72) / 0.09) ** 2)) * ramp(
-        torch.sin(angle), -0.6, 0.2
-    )
+    dark = 0.38 * bump(cos, sin, -0.2, -0.1, 0.26, 0.26) + 0.2 * torch.exp(
+        -(((rho - 0.72) / 0.09) ** 2)
+    ) * ramp(torch.sin(angle), -0.6, 0.2)
     return Paint(colour.expand(3, len(rho)), parts, gloss + 0.02, dim - dark)
 
 
@@ -160,24 +164,24 @@ def paint_frame(uv: Tensor, m: Face, part: int) -> Paint:
     """Frame of the glasses: dark horn or metal."""
     parts, gloss, dim = _blank(uv[0], part)
     rgb = (34, 26, 26) if m.glasses == "horn" else (112, 108, 112)
-    return Paint(linear(rgb).expand(3, uv.shape[1]), parts, gloss + (0.15 if m.glasses == "horn" else 0.4), dim)
+    return Paint(
+        linear(rgb).expand(3, uv.shape[1]), parts, gloss + (0.15 if m.glasses == "horn" else 0.4), dim
+    )
 
 
 def paint_neck(uv: Tensor, m: Face, skin: int, cloth: int) -> Paint:
     """Neck in the head's shadow, and the clothes below the collar."""
     theta, y = uv
-    collar = -1.36 - 0.16 * torch.cos(theta) - 0.03 * m.male
+    collar = -1.42 - 0.16 * torch.cos(theta) - 0.03 * m.male
     clothed = y < collar
     parts = torch.where(clothed, cloth, skin).int()
-    dim = 0.62 + 0.38 * ramp(y, -1.12, -1.45)
+    dim = 0.66 + 0.34 * ramp(y, -1.05, -1.5)
     dim = torch.where(clothed, 1.0, dim)
     tone = 0.92 + 0.08 * torch.sin(theta * 9 + y * 4)
     hem = 1 - 0.3 * torch.exp(-(((y - collar + 0.05) / 0.012) ** 2))
     colour = mix(skin_colour(m) * 0.93, hue_colour(m.clothes_hue, m.clothes_lightness, 0.35) * tone * hem,
                  clothed.float())  # fmt: skip
     return Paint(colour, parts, torch.where(clothed, 0.0, 0.02), dim)
-
-
 
 
 def background(side: int, p: Face) -> Tensor:

@@ -119,10 +119,7 @@ IDENTITY_NUMBERS: dict[str, str] = {
 }
 
 FACTORS: dict[str, Factor] = {
-    **{
-        name: _number(-1, 1, 0.0, text, stable=True)
-        for name, text in IDENTITY_NUMBERS.items()
-    },
+    **{name: _number(-1, 1, 0.0, text, stable=True) for name, text in IDENTITY_NUMBERS.items()},
     "male": _number(0, 1, 0.5, "female-like to male-like shape and colours", stable=True),
     "skin_tone": _number(0, 1, 0.25, "light to dark skin", stable=True),
     "hair_colour": _levels(HAIR_COLOURS, "colour of hair, brows and beard", "brown", stable=True),
@@ -159,7 +156,7 @@ FACTORS: dict[str, Factor] = {
     "background_lightness": _number(0, 1, 0.6, "dark to light background"),
     "clothes_hue": _number(0, 1, 0.6, "colour of the clothes, a turn of the colour wheel"),
     "clothes_lightness": _number(0, 1, 0.35, "dark to light clothes"),
-    "blur": _number(0, 1, 0.0, "sharp to strongly blurred (standard deviation 3.5% of the size)"),
+    "blur": _number(0, 1, 0.0, "sharp to strongly blurred (standard deviation 2.5% of the size)"),
     "greyscale": Factor("binary", False, description="image without colours"),
 }
 
@@ -188,7 +185,7 @@ def _column(name: str, column: pd.Series) -> np.ndarray:
     except (TypeError, ValueError) as error:
         raise DataError(f"Factor '{name}' must be numeric; got values of type {column.dtype}.") from error
     low, high = (0.0, 1.0) if factor.kind == "binary" else (factor.low, factor.high)
-    bad = ~((values >= low) & (values <= high))  # type: ignore[operator]
+    bad = ~((values >= low) & (values <= high))
     if factor.kind == "binary":
         bad |= (values != 0) & (values != 1)
     if bad.any():
@@ -226,7 +223,9 @@ def check(parameters: pd.DataFrame) -> dict[str, np.ndarray]:
         if name not in FACTORS and name not in LABEL_COLUMNS:
             raise DataError(f"'{name}' is not a factor of synthetic faces: {nearest(name, FACTORS)}")
         if names.count(name) > 1:
-            raise DataError(f"Column '{name}' stands {names.count(name)} times in the parameters; expected once.")
+            raise DataError(
+                f"Column '{name}' stands {names.count(name)} times in the parameters; expected once."
+            )
     out: dict[str, np.ndarray] = {}
     for name, factor in FACTORS.items():
         if name in names:
@@ -240,6 +239,4 @@ def rows(values: Mapping[str, np.ndarray]) -> list[SimpleNamespace]:
     """Turn checked columns into one namespace of plain Python values a face."""
     kinds: dict[str, Any] = {"continuous": float, "binary": bool, "categorical": str}
     n = len(values["yaw"])
-    return [
-        SimpleNamespace(**{k: kinds[FACTORS[k].kind](v[i]) for k, v in values.items()}) for i in range(n)
-    ]
+    return [SimpleNamespace(**{k: kinds[FACTORS[k].kind](v[i]) for k, v in values.items()}) for i in range(n)]

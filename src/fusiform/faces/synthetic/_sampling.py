@@ -32,22 +32,27 @@ _STYLES_MALE = {
 _STYLES_FEMALE = {
     "bald": 0.02, "short": 0.08, "side_part": 0.08, "curly": 0.16, "bob": 0.22, "long": 0.24, "long_wavy": 0.2,
 }  # fmt: skip
-_BEARDS_MALE = {"none": 0.14, "stubble": 0.27, "mustache": 0.12, "goatee": 0.15, "circle": 0.15, "full": 0.17}
+_BEARDS_MALE = {"none": 0.09, "stubble": 0.31, "mustache": 0.1, "goatee": 0.18, "circle": 0.16, "full": 0.16}
 
 
 def _identity(seed: int, identity: int) -> dict[str, Any]:
     """Numbers and stable traits of one person: a pure function of the seed and the person's index."""
     start = np.random.default_rng(np.random.SeedSequence([seed, 0])).random(len(_TRAITS))
     u = {
-        trait: float((s + identity * step) % 1)
-        for trait, s, step in zip(_TRAITS, start, _STEPS, strict=True)
+        trait: float((s + identity * step) % 1) for trait, s, step in zip(_TRAITS, start, _STEPS, strict=True)
     }
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1, identity]))
-    person: dict[str, Any] = {
-        name: float(np.clip(rng.normal(0, 0.55), -1, 1)) for name in IDENTITY_NUMBERS
-    }
+    person: dict[str, Any] = {name: float(np.clip(rng.normal(0, 0.55), -1, 1)) for name in IDENTITY_NUMBERS}
     # Flat distributions where colour or a threshold decides, so that people differ and classes fill.
-    for name in ("eye_colour", "hair_lightness", "hair_part", "mole_x", "mole_y", "skin_redness", "hair_volume"):
+    for name in (
+        "eye_colour",
+        "hair_lightness",
+        "hair_part",
+        "mole_x",
+        "mole_y",
+        "skin_redness",
+        "hair_volume",
+    ):
         person[name] = float(rng.uniform(-1, 1))
     person["brow_thickness"] = 2 * u["brow"] - 1
     person["brow_arch"] = 2 * u["arch"] - 1
@@ -63,8 +68,8 @@ def _identity(seed: int, identity: int) -> dict[str, Any]:
     person["skin_tone"] = float(tone**1.15)
     # Dark skin goes with dark hair and eyes more often than not: mild, as in people.
     person["eye_colour"] = float(np.clip(person["eye_colour"] - 0.9 * tone, -1, 1))
-    colours = {"black": 0.24 + 0.35 * tone, "brown": 0.27, "blond": 0.29 * (1.2 - tone), "red": 0.06 * (1.2 - tone),
-               "gray": 0.19}  # fmt: skip
+    colours = {"black": 0.24 + 0.35 * tone, "brown": 0.27, "blond": 0.37 * (1.2 - tone), "red": 0.06 * (1.2 - tone),
+               "gray": 0.25}  # fmt: skip
     person["hair_colour"] = _choice(u["colour"], colours)
     age = 17 + 60 * u["age"]
     if person["hair_colour"] == "gray":
@@ -100,9 +105,9 @@ def _image(seed: int, identity: int, index: int, person: dict[str, Any]) -> dict
     row["eye_closure"] = float(rng.uniform(0.38, 0.65) if yes(0.25) else rng.uniform(0, 0.12))
     row["gaze_x"], row["gaze_y"] = float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.4, 0.4))
     row["glasses"] = str(rng.choice(["wire", "horn"])) if yes(0.25) else "none"
-    row["hat"] = str(rng.choice(["beanie", "cap", "brimmed"])) if yes(0.18) else "none"
+    row["hat"] = str(rng.choice(["beanie", "cap", "brimmed"])) if yes(0.2) else "none"
     row["hat_hue"] = float(rng.random())
-    kept = person["_beard"] if yes(0.7) else _choice(rng.random(), _BEARDS_MALE)
+    kept = person["_beard"] if yes(0.5) else _choice(rng.random(), _BEARDS_MALE)
     row["beard"] = kept if male else "none"
     row["lipstick"] = float(rng.uniform(0.6, 1.0)) if yes(0.03 if male else 0.55) else 0.0
     row["lipstick_hue"] = float(rng.uniform(-1, 1))
@@ -124,10 +129,16 @@ def _image(seed: int, identity: int, index: int, person: dict[str, Any]) -> dict
 def _counts(n: int, seed: int, identities: int | None, per_identity: int | None) -> None:
     for name, value, least in (("n", n, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise SpecError(f"The '{name}' of synthetic faces must be an int of at least {least}; got {value!r}.")
+            raise SpecError(
+                f"The '{name}' of synthetic faces must be an int of at least {least}; got {value!r}."
+            )
     for name, given in (("identities", identities), ("per_identity", per_identity)):
-        if given is not None and (isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1):
-            raise SpecError(f"'{name}' of synthetic faces must be an int of at least 1, or None; got {given!r}.")
+        if given is not None and (
+            isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1
+        ):
+            raise SpecError(
+                f"'{name}' of synthetic faces must be an int of at least 1, or None; got {given!r}."
+            )
     if identities is not None and per_identity is not None and n > identities * per_identity:
         raise SpecError(
             f"{identities} identities with {per_identity} images each give {identities * per_identity} faces; "
@@ -181,6 +192,6 @@ def sample_parameters(
         places = [(i // each, i % each) for i in range(n)]
     people = {identity: _identity(int(seed), identity) for identity in sorted({p[0] for p in places})}
     table = pd.DataFrame([_image(int(seed), k, j, people[k]) for k, j in places], columns=list(FACTORS))
-    label = pd.array([f"s{seed}_{k:05d}" for k, _ in places], dtype="string")
+    label = pd.Series([f"s{seed}_{k:05d}" for k, _ in places], dtype="string")
     table.insert(0, "identity", label)
     return table

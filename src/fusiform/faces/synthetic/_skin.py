@@ -9,8 +9,10 @@ from fusiform.faces.synthetic._surface import beard_density
 
 __all__ = ["BITS", "paint_head"]
 
-PARTS = ("left_eye", "right_eye", "left_brow", "right_brow", "nose", "mouth", "left_cheek", "right_cheek", "chin",
-         "skin", "beard", "hair", "hat", "glasses", "left_ear", "right_ear", "neck", "clothes", "background")  # fmt: skip
+# In the order in which parts that overlap claim the one label of a pixel.
+PARTS = ("glasses", "hat", "hair", "beard", "left_eye", "right_eye", "left_brow", "right_brow", "mouth", "nose",
+         "left_cheek", "right_cheek", "chin", "skin", "left_ear", "right_ear", "neck", "clothes", "background")  # fmt: skip
+_TRACE = 0.003  # paint thinner than that changes no byte, and is not part of a mask
 BITS = {name: 1 << i for i, name in enumerate(PARTS)}
 
 _IRIS = ((44, 26, 18), (96, 58, 30), (122, 100, 52), (84, 112, 80), (78, 116, 150), (150, 178, 192))
@@ -51,8 +53,10 @@ def _skin(c: _Canvas, m: Face) -> None:
     dark = dark + 0.14 * bump(cx, cy, 0, m.mouth_y - m.lower_lip - 0.85 * m.gap - 0.06, 0.16, 0.035)
     # From the wing of the nose past the corner of the mouth.
     fold_x = m.nose_w * 1.3 + (m.mouth_w + 0.07 - m.nose_w * 1.3) * ramp(cy, m.nose_y + 0.08, m.mouth_y)
-    fold = torch.exp(-(((ax - fold_x) / 0.028) ** 2)) * ramp(cy, m.nose_y + 0.1, m.nose_y) * ramp(
-        cy, m.mouth_y - 0.1, m.mouth_y + 0.06
+    fold = (
+        torch.exp(-(((ax - fold_x) / 0.028) ** 2))
+        * ramp(cy, m.nose_y + 0.1, m.nose_y)
+        * ramp(cy, m.mouth_y - 0.1, m.mouth_y + 0.06)
     )
     dark = dark + (0.26 * smile + 0.24 * min(m.old, 1.0)) * fold
     if m.old > 0:
@@ -67,7 +71,7 @@ def _skin(c: _Canvas, m: Face) -> None:
         dark = dark + 0.22 * min(m.old, 1.0) * bag * ramp((ax - m.eye_x).abs(), 0.14, 0.08)
     if m.brow_raise < 0:
         crease = torch.exp(-(((ax - 0.05) / 0.014) ** 2)) * bump(cx, cy, 0, m.brow_y - 0.01, 0.3, 0.07)
-        dark = dark - 0.4 * m.brow_raise * crease
+        dark = dark - 0.3 * m.brow_raise * crease
     c.dim = (1 - dark * f).clamp(min=0.25)
     under_chin = ramp(cy, -1.12, -1.2)
     c.dim = c.dim * (1 - 0.35 * under_chin)
@@ -90,8 +94,10 @@ def _cheeks(c: _Canvas, m: Face) -> None:
     if m.rosy_cheeks > 0:
         where = ((c.ax - 0.43).abs().lt(0.36) & (c.cy + 0.36).abs().lt(0.32) & c.front).nonzero()[:, 0]
         rosy = bump(c.ax[where], c.cy[where], 0.43, -0.36, 0.16, 0.14)
-        tint = c.albedo[:, where] * torch.tensor([[1.12], [0.42], [0.5]]) + torch.tensor([[0.03], [0.0], [0.005]])
-        c.over(where, tint, 0.85 * m.rosy_cheeks * rosy)
+        tint = c.albedo[:, where] * torch.tensor([[1.12], [0.42], [0.5]]) + torch.tensor(
+            [[0.03], [0.0], [0.005]]
+        )
+        c.over(where, tint, 0.62 * m.rosy_cheeks * rosy)
     cheek = ((c.ax - 0.43) / 0.24) ** 2 + ((c.cy + 0.36) / 0.25) ** 2 < 1
     cheek &= c.front
     c.parts |= torch.where(cheek, torch.where(c.cx < 0, BITS["left_cheek"], BITS["right_cheek"]), 0).int()
@@ -103,9 +109,13 @@ def _nose(c: _Canvas, m: Face) -> None:
     c.parts |= torch.where(nose, BITS["nose"], 0).int()
     where = nose.nonzero()[:, 0]
     ax, cy = c.ax[where], c.cy[where]
-    hole = bump(ax, cy + 0.25 * (ax - m.nose_w * 0.5), m.nose_w * 0.5, m.nose_y + 0.012, m.nose_w * 0.27, 0.024)
+    hole = bump(
+        ax, cy + 0.25 * (ax - m.nose_w * 0.5), m.nose_w * 0.5, m.nose_y + 0.012, m.nose_w * 0.27, 0.024
+    )
     c.dim[where] *= 1 - 0.8 * ramp(hole, 0.15, 0.75)
-    wing = torch.exp(-(((ax - m.nose_w * 1.08) / 0.02) ** 2)) * bump(ax, cy, m.nose_w, m.nose_y + 0.06, 0.1, 0.06)
+    wing = torch.exp(-(((ax - m.nose_w * 1.08) / 0.02) ** 2)) * bump(
+        ax, cy, m.nose_w, m.nose_y + 0.06, 0.1, 0.06
+    )
     c.dim[where] *= 1 - 0.3 * wing
 
 
@@ -125,10 +135,8 @@ def _brows(c: _Canvas, m: Face) -> None:
     alpha = body * min(0.72 + 0.12 * m.brow_thickness + made + 0.1 * m.male, 0.97) * (0.88 + 0.12 * hairs)
     c.over(near, colour, alpha)
     c.gloss[near] *= 1 - body
-    in_brow = alpha > 0.04
-    c.parts[near] |= torch.where(
-        in_brow, torch.where(cx < 0, BITS["left_brow"], BITS["right_brow"]), 0
-    ).int()
+    in_brow = alpha > _TRACE
+    c.parts[near] |= torch.where(in_brow, torch.where(cx < 0, BITS["left_brow"], BITS["right_brow"]), 0).int()
 
 
 def _eyes(c: _Canvas, m: Face) -> None:
@@ -139,7 +147,11 @@ def _eyes(c: _Canvas, m: Face) -> None:
     upper, lower = lid_curves(s.clamp(-1, 1), m)
     inside = (s.abs() < 1) & (y < upper) & (y > lower)
     if m.makeup > 0:
-        shadow = ramp(y, upper - 0.005, upper + 0.02) * ramp(y, upper + 0.12, upper + 0.05) * ramp(s.abs(), 1.25, 0.8)
+        shadow = (
+            ramp(y, upper - 0.005, upper + 0.02)
+            * ramp(y, upper + 0.12, upper + 0.05)
+            * ramp(s.abs(), 1.25, 0.8)
+        )
         c.over(near, hue_colour(0.78 + 0.1 * m.eye_colour, 0.3, 0.35) * 0.9, 0.68 * m.makeup * shadow)
     fold = upper.clamp(min=0.02) * 1.0 + 0.045 + 0.018 * m.lid_fold - 0.02 * m.eye_closure
     crease = torch.exp(-(((y - fold) / 0.011) ** 2)) * ramp(s.abs(), 1.1, 0.8)
@@ -177,7 +189,7 @@ def _eyes(c: _Canvas, m: Face) -> None:
     line = torch.maximum(lash * min(0.82 + 0.1 * m.makeup, 1.0), low)
     c.over(near, linear((30, 20, 18)), line)
     c.gloss[near] *= 1 - line
-    in_eye = inside | (line > 0.03)
+    in_eye = inside | (line > _TRACE)
     c.parts[near] |= torch.where(in_eye, torch.where(cx < 0, BITS["left_eye"], BITS["right_eye"]), 0).int()
 
 
@@ -210,11 +222,13 @@ def _lips(c: _Canvas, m: Face) -> None:
     inner = mix(inner, linear((240, 234, 224)) * (0.9 - 0.25 * s * s), teeth)
     c.over(near, inner, hole)
     c.dim[near] = c.dim[near] + (0.9 - c.dim[near]) * torch.maximum(hole, 0.7 * lips)
-    slit = torch.exp(-(((cy - (rim_up + rim_low) / 2) / 0.010) ** 2)) * ramp(s.abs(), 1.06, 0.95) * (gap <= 0.03)
+    slit = (
+        torch.exp(-(((cy - (rim_up + rim_low) / 2) / 0.010) ** 2)) * ramp(s.abs(), 1.06, 0.95) * (gap <= 0.03)
+    )
     corner = bump(s.abs(), cy - m.mouth_y - 0.65 * m.corner, 1.0, 0.0, 0.07, 0.03)
     c.over(near, linear((70, 26, 26)) * (0.4 + 0.6 * skin), torch.maximum(0.72 * slit, 0.5 * corner))
-    inside = torch.maximum(lips, hole) > 0.02
-    inside |= (slit > 0.03) & in_s
+    inside = torch.maximum(lips, hole) > _TRACE
+    inside |= (slit > _TRACE) & in_s
     c.parts[near] |= torch.where(inside, BITS["mouth"], 0).int()
 
 
@@ -224,7 +238,7 @@ def _beard(c: _Canvas, m: Face) -> None:
     near = ((c.cy < 0.15) & (c.theta.abs() < 1.8)).nonzero()[:, 0]
     cx, cy, theta = c.cx[near], c.cy[near], c.theta[near]
     density = beard_density(cx, cy, theta, m)
-    fine = noise(theta * 70 + 2, cy * 64) * 0.5 + 0.5 * noise(theta * 118, cy * 37 + 3)
+    fine = noise(theta * 52 + 2, cy * 23) * 0.5 + 0.5 * noise(theta * 88, cy * 31 + 3)
     colour = hair_colour(m) * 0.85
     if m.beard == "stubble":
         alpha = density * (0.5 + 0.2 * fine)
@@ -238,7 +252,7 @@ def _beard(c: _Canvas, m: Face) -> None:
     alpha = alpha * free
     c.over(near, colour * tone.clamp(min=0.3), alpha)
     c.gloss[near] *= 1 - alpha
-    c.parts[near] |= torch.where(alpha > 0.04, BITS["beard"], 0).int()
+    c.parts[near] |= torch.where(alpha > _TRACE, BITS["beard"], 0).int()
 
 
 def paint_head(uv: Tensor, m: Face) -> Paint:

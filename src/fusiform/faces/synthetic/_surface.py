@@ -18,11 +18,12 @@ __all__ = ["beard_density", "face_theta", "head_grid", "head_points", "neck_poin
 
 # Knots every 0.15 dm from the chin's underside (-1.2) to the crown (1.2).
 _Y0, _DY = -1.2, 0.15
-_WIDTH = (.37, .45, .53, .595, .64, .668, .69, .706, .716, .726, .742, .755, .765, .77, .77, .77, .77)  # fmt: skip
+_WIDTH = (.31, .39, .485, .565, .622, .66, .688, .706, .716, .726, .74, .752, .76, .765, .765, .765, .765)  # fmt: skip
 _FRONT = (.80, .865, .865, .88, .90, .905, .905, .89, .885, .90, .925, .93, .93, .93, .93, .93, .93)  # fmt: skip
 _MIDDLE = (.50, .45, .38, .29, .20, .12, .06, .03, .0, .0, .0, -.03, -.05, -.07, -.1, -.1, -.1)  # fmt: skip
 _BACK = (.36, .28, .15, -.05, -.3, -.5, -.65, -.78, -.88, -.95, -1., -1.02, -1.03, -1.03, -1.03, -1.03, -1.03)  # fmt: skip
-_CROWN_FROM, _CROWN, _CHIN, _CHIN_CLOSE = 0.3, 1.14, -1.2, 0.17
+_SIDE, _BROW_TOP = 1.55, 0.5  # features stand out of the face up to this azimuth and height
+_CROWN_FROM, _CROWN, _CHIN, _CHIN_CLOSE = 0.25, 1.08, -1.2, 0.19
 
 
 @lru_cache(maxsize=4)
@@ -47,10 +48,10 @@ def section(y: Tensor, m: Face) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     width, front, middle, back = _catmull_rom(y, _knots())
     s = 2 * m.male - 1
     low = ramp(y, -0.3, -0.75)
-    width = width + low * (0.05 * m.jaw_width + 0.02 * s + 0.015 * m.old + 0.02 * m.cheek_fullness)
+    width = width + low * (0.055 * m.jaw_width + 0.032 * s + 0.015 * m.old + 0.02 * m.cheek_fullness)
     width = width + 0.035 * m.cheekbone_width * torch.exp(-(((y + 0.2) / 0.22) ** 2))
     width = width + 0.03 * m.cheek_fullness * torch.exp(-(((y + 0.5) / 0.2) ** 2))
-    width = width + ramp(y, -0.85, -1.1) * (0.075 * m.chin_width + 0.03 * s - 0.02)
+    width = width + ramp(y, -0.85, -1.1) * (0.07 * m.chin_width + 0.03 * s)
     width = width * m.scale_x
     front = front - 0.07 * (m.forehead_slope + 0.35 * s) * ramp(y, 0.3, 0.95)
     front = front + 0.055 * (m.chin_protrusion + 0.25 * s) * ramp(y, -0.8, -1.05)
@@ -100,13 +101,15 @@ def _nose(cx: Tensor, cy: Tensor, m: Face) -> Tensor:
     down = ((0.1 - cy) / (0.1 - m.tip_y)).clamp(0, 1)  # 0 at the root, 1 at the tip
     ridge = m.nose_z * (0.1 + 0.9 * down.pow(1.25)) + 0.05 * m.nose_bridge * torch.sin(math.pi * down)
     ridge = ridge * ramp(cy, 0.2, 0.02)
-    under = ramp(cy, m.nose_y - 0.035, m.tip_y - 0.01)
+    under = ramp(cy, m.nose_y - 0.05, m.tip_y + 0.03)
     half = m.bridge_w + (m.tip_w * 1.25 - m.bridge_w) * ramp(down, 0.35, 1.0)
     body = ridge * torch.exp(-((ax / half) ** 2)) * under
     ala_x, ala_y = m.nose_w * 0.78, m.nose_y + 0.065
-    ala = 0.1 * (1 + 0.3 * m.nose_width) * bump(ax, cy, ala_x, ala_y, m.nose_w * 0.42, 0.062)
+    ala = 0.085 * (1 + 0.3 * m.nose_width) * bump(ax, cy, ala_x, ala_y, m.nose_w * 0.42, 0.062)
     ball = 0.035 * (1 + 0.8 * m.nose_tip) * bump(cx, cy, 0, m.tip_y, 0.09, 0.08)
-    flank = 0.05 * torch.exp(-((ax / (m.nose_w * 1.15)) ** 2)) * ramp(cy, m.nose_y - 0.05, m.nose_y + 0.1) * down
+    flank = (
+        0.05 * torch.exp(-((ax / (m.nose_w * 1.15)) ** 2)) * ramp(cy, m.nose_y - 0.05, m.nose_y + 0.1) * down
+    )
     return body + ala + ball + flank
 
 
@@ -136,8 +139,10 @@ def _relief(cx: Tensor, cy: Tensor, m: Face) -> Tensor:
     upper, lower = lid_curves(eye_s, m)
     z = z + 0.05 * bump(ax, cy, m.eye_x, m.eye_y, 0.13, 0.095)
     middle = m.eye_y + m.eye_tilt * eye_s * m.eye_w + (upper + lower) / 2
-    z = z + 0.012 * bump(ax, cy, m.eye_x, m.eye_y + 0.1, 0.15, 0.03) - 0.008 * bump(
-        ax, cy - middle, m.eye_x, 0.0, 0.13, 0.05
+    z = (
+        z
+        + 0.012 * bump(ax, cy, m.eye_x, m.eye_y + 0.1, 0.15, 0.03)
+        - 0.008 * bump(ax, cy - middle, m.eye_x, 0.0, 0.13, 0.05)
     )
     ridge = 0.022 + 0.02 * m.brow_ridge + 0.014 * s
     z = z + ridge * torch.exp(-(((cy - m.eye_y - 0.17) / 0.075) ** 2)) * ramp(ax, 0.62, 0.3)
@@ -158,7 +163,7 @@ def _height(y: Tensor, front: Tensor | float, m: Face) -> Tensor:
     return stretched - chin - m.jaw_drop * ramp(y, m.mouth_y + 0.02, -0.98) * front
 
 
-def head_points(theta: Tensor, y: Tensor, m: Face) -> tuple[Tensor, Tensor]:
+def head_points(theta: Tensor, y: Tensor, m: Face, face: tuple[slice, ...] = ()) -> tuple[Tensor, Tensor]:
     """Points of the head.
 
     Parameters
@@ -167,6 +172,8 @@ def head_points(theta: Tensor, y: Tensor, m: Face) -> tuple[Tensor, Tensor]:
         Surface coordinates, broadcastable.
     m : Face
         Measures.
+    face : tuple of slice, default ()
+        The part of the grid on which features stand out; the whole by default.
 
     Returns
     -------
@@ -180,16 +187,16 @@ def head_points(theta: Tensor, y: Tensor, m: Face) -> tuple[Tensor, Tensor]:
     forward = cos.clamp(min=0) * (1 + 0.13 * sin * sin)
     z = middle + (front - middle) * forward - (middle - back) * (-cos).clamp(min=0)
     facing = ramp(cos, 0.02, 0.35)
-    relief = _relief(cx, cy, m) * facing
+    relief = torch.zeros_like(cx)
+    relief[face] = _relief(cx[face], cy[face], m)
+    relief = relief * facing
     temple = torch.exp(-(((theta.abs() - 1.2) / 0.3) ** 2)) * torch.exp(-(((cy - 0.22) / 0.2) ** 2))
     x = cx * (1 - 0.03 * temple)
+    height = _height(cy, ramp(cos, -0.3, 0.3), m)
     if m.beard == "full":  # the only kind thick enough to change the outline
         thick = 0.075 * beard_density(cx, cy, theta, m) * ramp(cy, m.nose_y - 0.05, -1.0)
         x, relief = x + thick * sin * 0.9, relief + thick * cos.clamp(min=0)
-        drop = thick * ramp(cy, -0.9, -1.15)
-    else:
-        drop = 0.0
-    height = _height(cy, ramp(cos, -0.3, 0.3), m) - drop
+        height = height - thick * ramp(cy, -0.9, -1.15)
     return torch.stack((x, height, z + relief)), torch.stack((cx, cy))
 
 
@@ -205,7 +212,7 @@ def theta_grid() -> Tensor:
 def _head_rows() -> Tensor:
     angle = torch.linspace(0.02, math.pi / 2, 13)[:-1]
     bottom = _CHIN + _CHIN_CLOSE * (1 - torch.cos(angle))
-    middle = torch.linspace(_CHIN + _CHIN_CLOSE, _CROWN_FROM, 106)
+    middle = torch.linspace(_CHIN + _CHIN_CLOSE, _CROWN_FROM, 116)
     top = _CROWN_FROM + (_CROWN - _CROWN_FROM) * torch.sin(torch.linspace(0, math.pi / 2 - 0.01, 36))[1:]
     return torch.cat((bottom, middle, top))
 
@@ -213,21 +220,24 @@ def _head_rows() -> Tensor:
 def head_grid(m: Face) -> tuple[Tensor, Tensor]:
     """The head on its grid: position (3, rows, columns); theta and chart (3, rows, columns)."""
     theta, y = theta_grid()[None, :], _head_rows()[:, None]
-    position, chart = head_points(theta, y, m)
+    columns = (theta[0].abs() < _SIDE).nonzero()[:, 0]
+    face = (slice(0, int((_head_rows() < _BROW_TOP).sum())), slice(int(columns[0]), int(columns[-1]) + 1))
+    position, chart = head_points(theta, y, m, face)
     return position, torch.cat((theta.expand_as(chart[0])[None], chart))
 
 
 def neck_points(m: Face) -> tuple[Tensor, Tensor]:
     """Neck and shoulders: position (3, rows, columns); theta and y (2, rows, columns)."""
     theta = torch.deg2rad(torch.linspace(-180, 180, 97))[None, :]
-    y = torch.linspace(-0.6, -2.5, 77)[:, None]
+    y = torch.linspace(-2.5, -0.6, 77)[:, None]
     s = 2 * m.male - 1
     radius = (0.47 + 0.05 * s + 0.035 * m.neck_width) * (1 - 0.25 * m.child)
+    radius = radius * (0.5 + 0.5 * ramp(y, -0.55, -1.0))  # its top hides within the head
     flare = ramp(y, -1.38, -2.3)
     slope = ramp(y, -0.9, -1.6)
     width = radius + 0.1 * slope + (1.35 + 0.2 * s - 0.3 * m.child) * flare
     depth = radius * 0.95 + 0.06 * slope + 0.3 * flare
     x = width * torch.sin(theta)
-    z = -0.16 + 0.0 * slope + depth * torch.cos(theta)
+    z = -0.14 + depth * torch.cos(theta)
     y = y.expand_as(x) - 0.06 * torch.cos(theta) * ramp(y, -1.2, -1.5)
     return torch.stack((x, y, z)), torch.stack((theta.expand_as(x), y))

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fusiform.faces._attribute import Attribute
 from fusiform.faces.synthetic._anatomy import Face, brow_curve, lid_curves, lip_curves
 from fusiform.faces.synthetic._factors import check
 from fusiform.faces.synthetic._surface import face_theta
@@ -19,38 +20,42 @@ _JAW_Y = (0.0, -0.2, -0.42, -0.63, -0.81, -0.95, -1.06, -1.13, -1.165)
 
 def landmark_charts(m: Face) -> tuple[Tensor, Tensor]:
     """Surface coordinates (theta, y) of the 68 iBUG points, each (68,), left as seen in the image first."""
+    xs: list[Tensor] = []
+    ys: list[Tensor] = []
 
-    def chart(xs: Tensor, ys: Tensor) -> list[tuple[float, float]]:
-        theta = face_theta(xs, ys, m)
-        return list(zip(theta.tolist(), ys.tolist(), strict=True))
+    def chart(x: Tensor, y: Tensor) -> None:
+        xs.append(x)
+        ys.append(y)
 
     jaw = [(-math.radians(t), y) for t, y in zip(_JAW_THETA, _JAW_Y, strict=True)]
-    points = jaw + [(-t, y) for t, y in reversed(jaw[:-1])]
+    contour = jaw + [(-t, y) for t, y in reversed(jaw[:-1])]
     t = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0])
     centre, half = brow_curve(t.clamp(0.04, 0.96), m)
     x = m.brow_in + t.clamp(0.04, 0.96) * (m.brow_out - m.brow_in)
-    points += chart(-x, centre + 0.3 * half) + chart(x.flip(0), (centre + 0.3 * half).flip(0))
+    chart(-x, centre + 0.3 * half)
+    chart(x.flip(0), (centre + 0.3 * half).flip(0))
     ridge = torch.linspace(m.eye_y + 0.02, m.tip_y, 4)
-    points += chart(torch.zeros(4), ridge)
+    chart(torch.zeros(4), ridge)
     base = torch.tensor([-0.85, -0.45, 0.0, 0.45, 0.85]) * m.nose_w
-    points += chart(base, m.nose_y + torch.tensor([0.025, 0.0, -0.02, 0.0, 0.025]))
+    chart(base, m.nose_y + torch.tensor([0.025, 0.0, -0.02, 0.0, 0.025]))
     s = torch.tensor([1.0, 0.38, -0.38, -1.0, -0.38, 0.38])  # from the outer corner over the upper lid
     upper, lower = lid_curves(s, m)
     lid = torch.where(torch.tensor([True, True, True, True, False, False]), upper, lower)
     y = m.eye_y + m.eye_tilt * s * m.eye_w + lid
     x = m.eye_x + s * m.eye_w
-    points += chart(-x, y)
+    chart(-x, y)
     order = torch.tensor([3, 2, 1, 0, 5, 4])  # the other eye begins at its inner corner
-    points += chart(x[order], y[order])
+    chart(x[order], y[order])
     s = torch.tensor([-1.0, -0.62, -0.25, 0.0, 0.25, 0.62, 1.0, 0.62, 0.3, 0.0, -0.3, -0.62])
     top, rim_up, rim_low, bottom = lip_curves(s, m)
     y = torch.cat((top[:7], bottom[7:]))
-    points += chart(s * m.mouth_w, y)
+    chart(s * m.mouth_w, y)
     s = torch.tensor([-0.86, -0.36, 0.0, 0.36, 0.86, 0.36, 0.0, -0.36])
     _, rim_up, rim_low, _ = lip_curves(s, m)
-    points += chart(s * m.mouth_w, torch.cat((rim_up[:5], rim_low[5:])))
-    theta, height = torch.tensor(points, dtype=torch.float32).T
-    return theta, height
+    chart(s * m.mouth_w, torch.cat((rim_up[:5], rim_low[5:])))
+    edge_theta, edge_y = torch.tensor(contour, dtype=torch.float32).T
+    cx, cy = torch.cat(xs), torch.cat(ys)
+    return torch.cat((edge_theta, face_theta(cx, cy, m))), torch.cat((edge_y, cy))
 
 
 def _haired(v: SimpleNamespace) -> np.ndarray:
@@ -75,7 +80,10 @@ _BINARY = {
     "Eyeglasses": (lambda v: v.glasses.astype(str) != "none", "glasses of any kind"),
     "Wearing_Hat": (lambda v: v.hat.astype(str) != "none", "hat of any kind"),
     "Bald": (lambda v: ~_haired(v), "hair_style bald or horseshoe"),
-    "Bangs": (lambda v: v.bangs & _haired(v) & (v.hair_style.astype(str) != "buzz"), "bangs over the forehead"),
+    "Bangs": (
+        lambda v: v.bangs & _haired(v) & (v.hair_style.astype(str) != "buzz"),
+        "bangs over the forehead",
+    ),
     "Black_Hair": (lambda v: _colour(v, "black"), "hair_colour black, head not bald"),
     "Blond_Hair": (lambda v: _colour(v, "blond"), "hair_colour blond, head not bald"),
     "Brown_Hair": (lambda v: _colour(v, "brown"), "hair_colour brown, head not bald"),
@@ -103,3 +111,47 @@ _CONTINUOUS = {
     "light": ("deg", "azimuth of the key light, positive to the right of the image"),
     "skin_tone": (None, "0 light to 1 dark"),
 }
+ATTRIBUTES: dict[str, Attribute] = {
+    "identity": Attribute("identity", description="who is shown: shared numbers and stable traits"),
+    **{name: Attribute("binary", description=text) for name, (_, text) in _BINARY.items()},
+    **{
+        name: Attribute("continuous", unit=unit, description=text)
+        for name, (unit, text) in _CONTINUOUS.items()
+    },
+}
+
+
+def attributes(parameters: pd.DataFrame) -> pd.DataFrame:
+    """What is true of the faces that a table of parameters describes.
+
+    Parameters
+    ----------
+    parameters : DataFrame
+        As `render` takes it.
+
+    Returns
+    -------
+    DataFrame
+        One row a face: ``identity`` (string; missing where the parameters name none), CelebA's names as nullable
+        booleans, then yaw, pitch, roll, light (deg), age (years) and skin_tone; see `ATTRIBUTES`.
+
+    Raises
+    ------
+    DataError
+        As `render` does.
+
+    Examples
+    --------
+    >>> table = attributes(pd.DataFrame({"smile": [0.8, 0.0], "yaw": [-20.0, 5.0]}))
+    >>> table.Smiling.tolist(), table.yaw.tolist()
+    ([True, False], [-20.0, 5.0])
+    """
+    values = SimpleNamespace(**check(parameters))
+    n = len(parameters)
+    identity = parameters["identity"].to_numpy() if "identity" in parameters else [pd.NA] * n
+    columns: dict[str, object] = {"identity": pd.array(identity, dtype="string")}
+    for name, (rule, _) in _BINARY.items():
+        columns[name] = pd.array(rule(values).astype(bool), dtype="boolean")
+    for name in _CONTINUOUS:
+        columns[name] = np.asarray(getattr(values, name), dtype=np.float64)
+    return pd.DataFrame(columns)

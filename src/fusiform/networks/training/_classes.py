@@ -64,8 +64,8 @@ def read_labels(faces: "FaceSet", attribute: str, *, classes: tuple[str, ...] | 
     kind = faces.schema[attribute].kind
     if kind == "continuous":
         raise DataError(
-            f"'{attribute}' is continuous; training with softmax needs classes. Choose a binary, categorical or "
-            "identity attribute, or cut it into classes first."
+            f"'{attribute}' is continuous; training with softmax needs classes. Choose a binary, categorical "
+            "or identity attribute, or cut it into classes first."
         )
     column = faces.table[attribute].reset_index(drop=True)
     known = column.notna().to_numpy()

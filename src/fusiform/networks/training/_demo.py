@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fusiform.networks.training._classes import read_labels
 from fusiform.networks.training._folder import read_tensors
+from fusiform.networks.training._heads import make_head
 from fusiform.networks.training._measure import embed_all
 from fusiform.networks.training._pixels import Pixels
 from fusiform.networks.training._recipe import Recipe, find_recipe
@@ -117,20 +118,20 @@ def train_demo(
     checkpoints = result.checkpoints[result.checkpoints["seed"] == result.best_seed]
     listed: list[dict[str, Any]] = []
     embeddings: dict[int, np.ndarray] = {}
-    for row in checkpoints.itertuples():
-        weights = _halved(read_tensors(Path(str(row.path))).tensors)
-        name = f"step_{row.step:07d}.safetensors"
+    for step in checkpoints["step"].tolist():
+        weights = _halved(read_tensors(result.path(seed=result.best_seed, step=step)).tensors)
+        name = f"step_{step:07d}.safetensors"
         with atomic_write(data / name) as part:
             part.write_bytes(save(weights))
-        embeddings[int(row.step)] = embed_all(_module(weights), unseen, identities.rows, recipe).numpy()
-        auc = verification_auc(embeddings[int(row.step)], identities.codes, draws=0).auc
-        listed.append({"step": int(row.step), "file": name, "auc": round(auc, 5)})
+        embeddings[step] = embed_all(_module(weights), unseen, identities.rows, recipe).numpy()
+        auc = verification_auc(embeddings[step], identities.codes, draws=0).auc
+        listed.append({"step": step, "file": name, "auc": round(auc, 5)})
 
-    module = _module(_halved(read_tensors(Path(str(checkpoints.iloc[-1]["path"]))).tensors))
+    module = _module(weights)
     metrics = {
         "format": 1,
         "verification": _verification(test, embeddings[listed[-1]["step"]], identities.codes),
-        "identification": _identification(module, learnt, kept, recipe, budget),
+        "identification": _identification(result, module, learnt, kept, recipe),
         "threshold": _threshold(module, validation, recipe, budget),
         "threshold_rule": f"{_FALSE_MATCHES:.0%} of the impostor pairs of the validation set lie above it",
         "training": {
@@ -183,26 +184,25 @@ def _verification(test: "FaceSet", embeddings: np.ndarray, codes: np.ndarray) ->
 
 
 def _identification(
-    module: nn.Module, learnt: "FaceSet", kept: "FaceSet", recipe: Recipe, budget: int
+    result: TrainingResult, module: nn.Module, learnt: "FaceSet", kept: "FaceSet", recipe: Recipe
 ) -> dict[str, Any]:
-    """How often a held-out image is nearest to the mean of its own person's training images."""
-    gallery, probes = read_labels(learnt, "identity"), read_labels(kept, "identity")
-    known = _unit(embed_all(module, Pixels(learnt, recipe.shortest_side, 0), gallery.rows, recipe))
-    asked = _unit(embed_all(module, Pixels(kept, recipe.shortest_side, 0), probes.rows, recipe))
-    means = torch.zeros(len(gallery.classes), known.shape[1])
-    means = _unit(means.index_add_(0, torch.from_numpy(gallery.codes), known))
-    names = np.array(gallery.classes)
-    found = names[(asked @ means.T).argmax(dim=1).numpy()]
-    return {
-        "rank_1": round(float((found == np.array(probes.classes)[probes.codes]).mean()), 5),
-        "images": len(probes.rows),
-        "identities": len(gallery.classes),
-    }
+    """How often the classifier names a held-out image of a training identity rightly."""
+    classes = read_labels(learnt, "identity").classes
+    labels = read_labels(kept, "identity", classes=classes)
+    weights = read_tensors(result.best.with_name("classifier.safetensors")).tensors
+    head = make_head(recipe, weights["weight"].shape[1], len(classes))
+    head.load_state_dict(weights)
+    with torch.no_grad():
+        logits = head(embed_all(module, Pixels(kept, recipe.shortest_side, 0), labels.rows, recipe))
+    right = logits.argmax(dim=1).numpy() == labels.codes
+    return {"rank_1": round(float(right.mean()), 5), "images": len(right), "identities": len(classes)}
 
 
 def _threshold(module: nn.Module, validation: "FaceSet", recipe: Recipe, budget: int) -> float:
     labels = read_labels(validation, "identity")
-    unit = _unit(embed_all(module, Pixels(validation, recipe.shortest_side, budget), labels.rows, recipe)).numpy()
+    unit = _unit(
+        embed_all(module, Pixels(validation, recipe.shortest_side, budget), labels.rows, recipe)
+    ).numpy()
     above = np.triu_indices(len(unit), 1)
     impostor = (labels.codes[:, None] != labels.codes[None, :])[above]
     return round(float(np.quantile((unit @ unit.T)[above][impostor], 1 - _FALSE_MATCHES)), 4)

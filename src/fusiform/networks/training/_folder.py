@@ -135,13 +135,13 @@ class TrainingFolder:
             folder = cls.open(path)
             if difference := _difference(folder.record["request"], request):
                 raise RunError(
-                    f"The folder '{path}' holds a training that was asked something else ({difference}). Choose "
-                    "another folder; nothing was changed."
+                    f"The folder '{path}' holds a training that was asked something else ({difference}). "
+                    "Choose another folder; nothing was changed."
                 )
             if not resume:
                 raise RunError(
-                    f"The folder '{path}' holds this training already. Choose another folder, or let it be continued "
-                    "(resume=True)."
+                    f"The folder '{path}' holds this training already. Choose another folder, or let it be "
+                    "continued (resume=True)."
                 )
             return folder
         folder = cls(path, {"format": _FORMAT, "request": request, "environment": environment, "seeds": {}})
@@ -172,8 +172,8 @@ class TrainingFolder:
             record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(
-                f"The folder '{path}' holds no readable {RECORD}, so it is not a training's. Choose another folder; "
-                "nothing was changed."
+                f"The folder '{path}' holds no readable {RECORD}, so it is not a training's. Choose another "
+                "folder; nothing was changed."
             ) from error
         if not isinstance(record, dict) or record.get("format") != _FORMAT:
             raise RunError(
@@ -201,6 +201,10 @@ class TrainingFolder:
     def best_path(self, seed: int) -> Path:
         """Give the file of one initialisation's best weights."""
         return self.seed_path(seed) / "best.safetensors"
+
+    def classifier_path(self, seed: int) -> Path:
+        """Give the file of the classifier that sat on the best weights of an identity network."""
+        return self.seed_path(seed) / "classifier.safetensors"
 
     def log(self) -> pd.DataFrame:
         """Read the log of all seeds; empty where nothing was logged."""

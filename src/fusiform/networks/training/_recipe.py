@@ -43,7 +43,8 @@ class Recipe:
     grey, flip : float, default 0.2 and 0.0
         Chance that an image is shown in grey, or mirrored.
     brightness, contrast : float, default 0.0
-        Half-width of the uniform range about 1 of a factor on all pixels, or on their deviation from the image's mean.
+        Half-width of the uniform range about 1 of a factor on all pixels, or on their deviation from the
+        image's mean.
     mean, std : tuple of three float, default 0.5
         What is subtracted from pixels in [0, 1], and what the difference is divided by.
     head : {"linear", "cosine"}, default "linear"
@@ -151,9 +152,9 @@ class Recipe:
             raise self._wrong("input_size", "a height and a width of at least 1 pixel")
         if self.shortest_side + 2 * self.padding < max(self.input_size):
             raise SpecError(
-                f"The recipe '{self.name}' cuts {self.input_size[0]} x {self.input_size[1]} pixels out of images whose "
-                f"shortest side is {self.shortest_side} with {self.padding} pixels of padding; they do not fit. Make "
-                "shortest_side or padding larger, or input_size smaller."
+                f"The recipe '{self.name}' cuts {self.input_size[0]} x {self.input_size[1]} pixels out of images "
+                f"whose shortest side is {self.shortest_side} with {self.padding} pixels of padding; they do not fit. "
+                "Make shortest_side or padding larger, or input_size smaller."
             )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise self._wrong("seeds", "at least one number, each different")
@@ -186,7 +187,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "diniz2021": Recipe(
         name="diniz2021",
-        description="Face recognition networks whose layers are probed, after Diniz and Schwartz (2021), section 5.1.1",
+        description="Networks whose layers are probed for attributes, after Diniz (2021), section 5.1.1",
         networks=("timm:resnet50", "timm:mobilenetv2_100", "timm:vgg16"),
     ),
     "demo": Recipe(

@@ -1,12 +1,21 @@
+import hashlib
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from torch import nn
 
-from fusiform.errors import RunError, nearest
-from fusiform.networks.training._folder import TrainingFolder
+from fusiform.errors import RunError, WeightsError, nearest
+from fusiform.networks.training._folder import TrainingFolder, read_tensors
+from fusiform.networks.training._heads import make_head
+from fusiform.networks.training._recipe import Recipe
+from fusiform.networks.training._trunk import TrunkSource, build_trunk, embedding_size
+
+if TYPE_CHECKING:
+    from fusiform.networks import FaceNetwork
 
 
 @dataclass(frozen=True)
@@ -36,22 +45,18 @@ class TrainingResult:
 
     @property
     def best(self) -> Path:
-        """Weights of the initialisation with the highest validation AUC (of the first where none was measured)."""
-        return Path(self._best_row()["path"])
+        """Weights of the initialisation of highest validation AUC, or of the first where none was measured."""
+        return self.path(seed=self.best_seed)
 
     @property
     def best_seed(self) -> int:
         """The seed of `best`."""
-        return int(self._best_row()["seed"])
-
-    def _best_row(self) -> pd.Series:
-        complete = self.seeds[self.seeds["complete"]]
+        complete = self.seeds[self.seeds["complete"]].sort_values("valid_auc", ascending=False, kind="stable")
         if complete.empty:
             raise RunError(
                 f"No initialisation in '{self.folder}' is trained to its end. Give the same command again."
             )
-        aucs = complete["valid_auc"]
-        return complete.loc[aucs.idxmax() if aucs.notna().any() else complete.index[0]]
+        return int(complete["seed"].iloc[0])
 
     def path(self, *, seed: int | None = None, step: int | None = None) -> Path:
         """Find weights.
@@ -84,7 +89,62 @@ class TrainingResult:
                 nearest(str(step), steps) if len(steps) else f"its seeds are {self.seeds['seed'].tolist()}"
             )
             raise RunError(f"The training in '{self.folder}' has no weights of {what}; {known}")
-        return Path(rows.iloc[0]["path"])
+        return Path(rows["path"].iloc[0])
+
+    def load(
+        self, *, seed: int | None = None, step: int | None = None, network: TrunkSource | None = None
+    ) -> "FaceNetwork":
+        """Make a network of trained weights.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The initialisation; by default that of `best`.
+        step : int, optional
+            A checkpoint's step; by default the best weights.
+        network : str or callable, optional
+            What was trained; needed only where it was a function.
+
+        Returns
+        -------
+        FaceNetwork
+            In evaluation mode. Its head is ``"embedding"`` for identities, otherwise ``"logits"`` with classes.
+
+        Raises
+        ------
+        RunError
+            If there are no such weights.
+        WeightsError
+            If they do not fit the network.
+        """
+        from fusiform.networks import FaceNetwork, NetworkCard
+
+        path = self.path(seed=seed, step=step)
+        state, about = read_tensors(path)
+        asked = self.record["request"]
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in asked["recipe"].items()}
+        recipe = Recipe(**fields)
+        module = build_trunk(asked["network"] if network is None else network, seed=0)
+        classes = asked["classes"]
+        if classes is not None:
+            size = embedding_size(module, recipe.input_size, asked["network"])
+            head = make_head(recipe, size, len(classes))
+            module = nn.Sequential(OrderedDict(trunk=module, classifier=head))
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError(f"The weights '{path}' do not fit '{asked['network']}': {error}") from error
+        card = NetworkCard(
+            name=f"{asked['network']}, {recipe.name}, seed {about['seed']}, step {about['step']}",
+            input_size=recipe.input_size,
+            mean=recipe.mean,
+            std=recipe.std,
+            head="embedding" if classes is None else "logits",
+            classes=None if classes is None else tuple(classes),
+            weights_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+            description=f"Trained on {asked['n_images']} images of {asked['faces']} for '{asked['attribute']}'.",
+        )
+        return FaceNetwork(module.eval(), card)
 
 
 def load_training(out: str | Path) -> TrainingResult:

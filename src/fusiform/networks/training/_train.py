@@ -37,12 +37,14 @@ def train(
 ) -> TrainingResult:
     """Train a network to tell classes of faces apart, by softmax cross-entropy.
 
-    The network's output is its embedding; a classifier sits on it while it is trained. Of an identity network
-    the classifier is dropped; of other attributes it is kept (``trunk.*`` and ``classifier.*`` in the weights).
+    The network's output is its embedding; a classifier sits on it while it is trained. Of an identity
+    network the classifier is dropped (``classifier.safetensors`` keeps that of the best weights); of other
+    attributes it stays (``trunk.*`` and ``classifier.*`` in the weights).
 
     The folder gets ``training.json`` (what was asked), ``log.parquet``, and for each seed
-    ``seed_N/checkpoints/step_*.safetensors`` and ``seed_N/best.safetensors``. A training that was interrupted is
-    continued by the same call, and ends in the same weights, given the same versions and number of threads.
+    ``seed_N/checkpoints/step_*.safetensors`` and ``seed_N/best.safetensors``. A training that was
+    interrupted is continued by the same call, and ends in the same weights, given the same versions and
+    number of threads.
 
     Parameters
     ----------
@@ -62,8 +64,8 @@ def train(
     seeds : tuple of int, optional
         Initialisations; by default the recipe's. More can be added to a folder later.
     validation : FaceSet or str, optional
-        Images of other people. Its AUC is measured at every epoch and checkpoint, and the weights are chosen by it
-        where the recipe says so. By default the recipe's own, if `faces` is too.
+        Images of other people. Its AUC is measured at every epoch and checkpoint, and the weights are
+        chosen by it where the recipe says so. By default the recipe's own, if `faces` is too.
     resume : bool, default True
         Continue what the folder holds; False refuses a folder that holds anything.
     device : str, default "cpu"
@@ -108,7 +110,7 @@ def train(
         raise SpecError(f"'seeds' must be different whole numbers that are not negative; got {seeds!r}.")
     if faces is None and validation is None:
         validation = recipe.validation or None
-    faces = _open(faces or recipe.faces, "faces", recipe)
+    faces = _open(recipe.faces if faces is None else faces, "faces", recipe)
     validation = _open(validation, "validation", recipe) if validation is not None else None
     labels, validation_labels = _labels(faces, validation, attribute)
     name = source_name(network)
@@ -119,20 +121,17 @@ def train(
     with ExitStack() as stack:
         progress = progress or stack.enter_context(Progress(quiet=True))
         stack.enter_context(torch.random.fork_rng(devices=_cuda_devices(device)))
-        budget = int(memory_gb * 1e9)
-        pixels = Pixels(faces, recipe.shortest_side, budget)
-        measured = None
-        if any(not folder.record["seeds"].get(str(seed), {}).get("complete") for seed in seeds):
+        missing = [seed for seed in seeds if not folder.record["seeds"].get(str(seed), {}).get("complete")]
+        if missing:
+            budget = int(memory_gb * 1e9)
+            pixels = Pixels(faces, recipe.shortest_side, budget)
             pixels.fill(progress.task("Reading the training images"))
+            measured = None
             if validation is not None and validation_labels is not None:
-                measured = (
-                    Pixels(validation, recipe.shortest_side, budget - pixels.bytes),
-                    validation_labels,
-                )
-                measured[0].fill(progress.task("Reading the validation images"))
-        for seed in seeds:
-            if folder.record["seeds"].get(str(seed), {}).get("complete"):
-                continue
+                unseen = Pixels(validation, recipe.shortest_side, budget - pixels.bytes)
+                unseen.fill(progress.task("Reading the validation images"))
+                measured = (unseen, validation_labels)
+        for seed in missing:
             folder.record["seeds"][str(seed)] = {"complete": False, "best_step": None, "valid_auc": None}
             folder.save()
             torch.manual_seed(seed)
@@ -173,8 +172,8 @@ def _labels(faces: "FaceSet", validation: "FaceSet | None", attribute: str) -> t
         known = read_labels(validation, attribute)
         if len(known.classes) == len(known.rows):
             raise DataError(
-                f"The validation set '{validation.name}' has one image of each person, so no two can be compared. Give "
-                "one with several images a person."
+                f"The validation set '{validation.name}' has one image of each person, so no two can be compared. "
+                "Give one with several images a person."
             )
         return labels, known
     return labels, read_labels(validation, attribute, classes=labels.classes)

@@ -109,14 +109,15 @@ def embedding_size(trunk: nn.Module, input_size: tuple[int, int], name: str) -> 
             output = trunk(torch.zeros(2, 3, *input_size))
     except RuntimeError as error:
         raise NetworkError(
-            f"The network '{name}' does not run on images of {input_size[0]} x {input_size[1]} pixels: {error}"
+            f"The network '{name}' does not run on images of {input_size[0]} x {input_size[1]} pixels: "
+            f"{error}"
         ) from error
     finally:
         trunk.train(mode)
     if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2:
         got = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else type(output).__name__
         raise NetworkError(
-            f"The network '{name}' must return one embedding an image, shape (n, d), to be trained; got {got} for "
-            "n = 2. Flatten or pool its output."
+            f"The network '{name}' must return one embedding an image, shape (n, d), to be trained; got {got} "
+            "for n = 2. Flatten or pool its output."
         )
     return output.shape[1]

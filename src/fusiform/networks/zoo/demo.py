@@ -1,5 +1,6 @@
 """The demo network: a small residual network that tells synthetic faces apart, with its past."""
 
+import hashlib
 import json
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
@@ -70,8 +71,9 @@ class ResidualBlock(nn.Module):
 class DemoNet(nn.Module):
     """A residual network of under 0.3 million parameters for RGB faces of 112 x 112 pixels.
 
-    ``stem`` halves the image, ``stage1`` to ``stage4`` (16, 32, 56 and 96 channels at 56, 28, 14 and 7 pixels)
-    hold 1, 2, 2 and 1 residual blocks, ``pool`` averages, ``embedding`` is linear.
+    ``stem`` halves the image, ``stage1`` to ``stage4`` (16, 32, 56 and 96 channels at 56, 28, 14 and 7
+    pixels) hold 1, 2, 2 and 1 residual blocks, ``pool`` averages, ``norm`` centres and scales,
+    ``embedding`` is linear.
 
     Examples
     --------
@@ -93,7 +95,10 @@ class DemoNet(nn.Module):
         self.stage4 = _stage(_WIDTHS[2], _WIDTHS[3], _BLOCKS[3], stride=2)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.embedding = nn.Linear(_WIDTHS[3], _EMBEDDING)
+        # Means are not negative. Without centring them all faces would point the same way, and the cosine
+        # would tell little: the first thousand steps go into unlearning that.
+        self.norm = nn.BatchNorm1d(_WIDTHS[3])
+        self.embedding = nn.Linear(_WIDTHS[3], _EMBEDDING, bias=False)
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 64"]:
         """Give the embeddings.
@@ -110,7 +115,7 @@ class DemoNet(nn.Module):
         """
         x = self.stem(x)
         x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
-        return self.embedding(self.flatten(self.pool(x)))
+        return self.embedding(self.norm(self.flatten(self.pool(x))))
 
 
 def _stage(channels_in: int, channels_out: int, blocks: int, *, stride: int) -> nn.Sequential:
@@ -200,6 +205,7 @@ def load(checkpoint: int | None = None) -> "FaceNetwork":
         )
     with as_file(_folder() / f"step_{step:07d}.safetensors") as path:
         weights = load_file(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     module = build()
     # Shipped in half precision, computed in single.
     module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
@@ -214,9 +220,10 @@ def load(checkpoint: int | None = None) -> "FaceNetwork":
         head="embedding",
         threshold=made["threshold"] if step == CHECKPOINTS[-1] else None,
         licence="Apache-2.0",
+        weights_digest=digest,
         description=(
-            f"A small residual network after {step} training steps, trained by fusiform itself on synthetic faces "
-            f"alone ({made['training']['identities']} made-up people, {made['training']['images']} images; no "
+            f"A small residual network after {step} training steps on synthetic faces alone "
+            f"({made['training']['identities']} made-up people, {made['training']['images']} images; no "
             "photograph of anyone). Synthetic faces come framed and need no alignment."
         ),
     )
@@ -226,6 +233,6 @@ def load(checkpoint: int | None = None) -> "FaceNetwork":
 def _require_shipped() -> None:
     if not CHECKPOINTS:
         raise WeightsError(
-            "This copy of fusiform holds no weights of the demo network. Make them: fusiform train --network demo "
-            "--recipe demo --out DIR, and copy DIR/data/* to fusiform/networks/data/demo/."
+            "This copy of fusiform holds no weights of the demo network. Make them: fusiform train --network "
+            "demo --recipe demo --out DIR, and copy DIR/data/* to fusiform/networks/data/demo/."
         )

@@ -3,13 +3,20 @@
   const all = (selector, root) => Array.from((root || document).querySelectorAll(selector));
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
 
-  // Tables: a heading with data-sort becomes a button.
+  // Tables: a heading with data-sort becomes a button. Not a button element: Chromium leaves those out of the
+  // headings that it repeats on each printed page.
   all("table.sortable").forEach((table) => {
     all("thead th[data-sort]", table).forEach((heading) => {
-      const button = document.createElement("button");
-      button.type = "button";
+      const button = document.createElement("span");
+      button.setAttribute("role", "button");
+      button.tabIndex = 0;
       button.append(...heading.childNodes);
       heading.append(button);
+      button.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        button.click();
+      });
       button.addEventListener("click", () => {
         const numeric = heading.dataset.sort === "number";
         const now = heading.getAttribute("aria-sort");
@@ -70,7 +77,11 @@
   all("[data-plot]").forEach((place) => {
     const figure = read("data-" + place.dataset.plot);
     if (figure.layout.coloraxis) figure.layout.coloraxis.colorscale = scale();
-    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    // Only what works on this page alone: no button that would send the plot anywhere.
+    const config = {
+      responsive: true, displayModeBar: "hover", displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+    };
     const redraw = () => {
       // The size drawn at becomes the box that paper scales.
       const { width, height } = place._fullLayout;
@@ -106,7 +117,7 @@
       button.style.setProperty("--slot", slot === undefined ? "" : looks.colours[slot % count]);
     });
     const draw = () => {
-      const change = { visible: [], opacity: [], fillcolor: [], "line.color": [], "line.width": [], "marker.color": [], "marker.size": [], "marker.symbol": [], zorder: [] };
+      const change = { visible: [], mode: [], opacity: [], fillcolor: [], "line.color": [], "line.width": [], "marker.color": [], "marker.size": [], "marker.symbol": [], zorder: [] };
       const indices = [];
       place.data.forEach((trace, index) => {
         const { attribute, role } = trace.meta;
@@ -116,12 +127,13 @@
         const colour = on ? looks.colours[slot % count] : looks.grey;
         indices.push(index);
         change.visible.push(role === "line" || on);
+        change.mode.push(role === "line" ? (on || looks.single.includes(box.dataset.chips) ? "lines+markers" : "lines") : trace.mode);
         change.opacity.push(on ? 1 : many ? 0.4 : 0.6);
         change.fillcolor.push(colour + "24");
         change["line.color"].push(colour);
         change["line.width"].push(role === "band" ? 0 : role === "control" ? 1.4 : on ? 2.4 : 1);
         change["marker.color"].push(colour);
-        change["marker.size"].push(on ? 7 : 3);
+        change["marker.size"].push(on ? 7 : 5);
         change["marker.symbol"].push(on ? looks.symbols[slot % count] : "circle");
         change.zorder.push(on ? 1 : 0);
       });
@@ -149,7 +161,8 @@
     box.querySelector("[data-clear]").addEventListener("click", () => { slots.clear(); draw(); });
     const search = box.querySelector("input");
     if (search) search.addEventListener("input", () => buttons.forEach((button) => {
-      button.hidden = !button.dataset.name.toLowerCase().includes(search.value.trim().toLowerCase());
+      button.hidden = !button.dataset.name.toLowerCase().includes(search.value.trim().toLowerCase())
+        && !slots.has(button.dataset.name);
     }));
     place.on("plotly_click", (event) => toggle(event.points[0].data.meta.attribute));
     paint();

@@ -1,0 +1,90 @@
+"""Read tables as people keep them: CSV, TSV, parquet."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from fusiform.errors import DataError, nearest
+from fusiform.faces._images import SUFFIXES
+from fusiform.faces._landmark_columns import landmark_columns, read_points
+
+_IMAGE_COLUMN = re.compile(
+    r"^(image|img|file|photo|picture|face)?_?(file)?_?(name|path|file|id)?$|^(image|img|file|photo|picture)s?$"
+)
+_NOT_ALONE = {"", "id", "name", "face"}
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table from .csv, .tsv or .parquet; text columns stay text, so that '007' keeps its zeros."""
+    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    try:
+        if kind == "parquet":
+            table = pd.read_parquet(path)
+        elif kind in ("csv", "tsv"):
+            table = pd.read_csv(path, dtype=str, sep="\t" if kind == "tsv" else ",", encoding="utf-8-sig")
+        else:
+            raise DataError(f"Tables are read from .csv, .tsv and .parquet files; got '{path.name}'.")
+    except DataError:
+        raise
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's parsing errors are both
+        raise DataError(f"The table '{path}' cannot be read: {error}.") from error
+    table.columns = [str(column).strip() for column in table.columns]
+    twice = table.columns[table.columns.duplicated()].tolist()
+    if twice:
+        raise DataError(
+            f"The table '{path}' has the column '{twice[0]}' more than once; give each its own name."
+        )
+    if not len(table):
+        raise DataError(f"The table '{path}' has no rows.")
+    return table.reset_index(drop=True)
+
+
+def _share_of_files(column: pd.Series) -> float:
+    text = column.dropna().astype(str).str.lower()
+    return float(text.str.endswith(SUFFIXES).mean()) if len(text) else 0.0
+
+
+def image_column(table: pd.DataFrame, wanted: str | None, path: Path) -> str:
+    """The column that names the image files: as asked, or by name, or because it holds file names."""
+    columns = list(table.columns)
+    if wanted is not None:
+        if wanted not in columns:
+            raise DataError(f"The table '{path}' has no column '{wanted}'; {nearest(wanted, columns)}")
+        return wanted
+    named = [c for c in columns if _IMAGE_COLUMN.match(c.lower()) and c.lower() not in _NOT_ALONE]
+    files = [c for c in columns if _share_of_files(table[c]) > 0.5]
+    for candidates in (
+        [c for c in named if c in files],
+        [c for c in files if "mask" not in c.lower()],
+        named,
+    ):
+        if candidates:
+            return candidates[0]
+    raise DataError(
+        f"No column of '{path}' names image files. Looked for one called file, image, image_id, path, ... or holding names "
+        f"that end in {', '.join(SUFFIXES[:4])}, ...; the columns are {', '.join(columns[:12])}. Give image_column=NAME."
+    )
+
+
+def points_beside(folder: Path, names: Sequence[str]) -> Float[ndarray, "n p 2"] | None:
+    """Points of images from a labels.csv or landmarks.csv in their folder, NaN for those it does not list."""
+    for table_path in (folder / "labels.csv", folder / "landmarks.csv"):
+        if not table_path.is_file():
+            continue
+        table = read_table(table_path)
+        columns = landmark_columns(list(table.columns))
+        if columns is None:
+            continue
+        points, _ = read_points(table, columns[1])
+        row_of = {str(name): i for i, name in enumerate(table[image_column(table, None, table_path)])}
+        rows = np.array([row_of.get(name, row_of.get(name.rpartition("/")[2], -1)) for name in names])
+        joined = points[rows]
+        joined[rows < 0] = np.nan
+        if np.isfinite(joined).any():
+            return joined
+    return None

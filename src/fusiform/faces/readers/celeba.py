@@ -1,0 +1,169 @@
+"""CelebA in its published layout."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from fusiform.errors import DataError
+from fusiform.faces._attribute import Attribute
+from fusiform.faces._face_set import FaceSet
+from fusiform.faces._landmark_columns import landmark_columns, read_points
+from fusiform.faces._locate import locate
+from fusiform.faces._schema import as_kind
+from fusiform.faces._sources import StoredImages
+from fusiform.faces._tables import read_table
+from fusiform.faces.readers import reader
+
+_PLACES = ("", "Anno", "Eval", "Img", "img_align_celeba", "CelebA", "celeba")
+_PARTITIONS = {"0": "train", "1": "valid", "2": "test"}
+
+
+def _find(path: Path, stem: str) -> Path | None:
+    for place in _PLACES:
+        for suffix in (".txt", ".csv"):
+            file = path / place / f"{stem}{suffix}"
+            if file.is_file():
+                return file
+    return None
+
+
+def _read(file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """A list with the image name as index; the published .txt form (count, names, rows) or .csv.
+
+    `columns` are the names for a list that has neither a count nor a line of names.
+    """
+    if file.suffix == ".csv":
+        table = read_table(file)
+        return table.set_index(table.columns[0])
+    lines = [line.split() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    names, rows = list(columns), lines
+    if not columns:
+        if len(lines) < 3 or len(lines[0]) != 1 or not lines[0][0].isdigit():
+            raise DataError(f"'{file}' must begin with a count and a line of names, as CelebA's lists do.")
+        names, rows = lines[1], lines[2:]
+        if int(lines[0][0]) != len(rows):
+            raise DataError(
+                f"'{file}' announces {lines[0][0]} images and lists {len(rows)}; it may have been cut short."
+            )
+    odd = next((i for i, row in enumerate(rows) if len(row) != len(names) + 1), None)
+    if odd is not None:
+        raise DataError(
+            f"'{file}': the line of '{rows[odd][0]}' has {len(rows[odd]) - 1} values, expected {len(names)}."
+        )
+    return pd.DataFrame([row[1:] for row in rows], index=[row[0] for row in rows], columns=names)
+
+
+def _points(file: Path, ids: Sequence[str]) -> Float[ndarray, "n 5 2"]:
+    table = _read(file).reindex(pd.Index(ids))
+    columns = landmark_columns(list(table.columns))
+    if columns is None:
+        raise DataError(
+            f"'{file}' must have the columns lefteye_x ... rightmouth_y; got {', '.join(table.columns)}."
+        )
+    return read_points(table.reset_index(drop=True), columns[1])[0]
+
+
+@reader("celeba", example="PATH")
+def open_celeba(path: Path) -> FaceSet:
+    r"""Open CelebA: lists in `path`, ``Anno`` or ``Eval``, aligned images in ``img_align_celeba`` or its zip.
+
+    Read where they are there, as .txt or .csv: ``list_attr_celeba`` (40 binary attributes), ``identity_CelebA``
+    (identity), ``list_eval_partition`` (categorical ``partition``: train, valid, test) and
+    ``list_landmarks_align_celeba`` (key points). At least the first or the second must be. Images that are listed
+    but not there (in a part of the set) are left out and listed in `skipped`.
+
+    Parameters
+    ----------
+    path : Path
+        The folder that holds the lists, or ``Anno``, ``Eval`` and ``Img``.
+
+    Returns
+    -------
+    FaceSet
+        The set.
+
+    Raises
+    ------
+    DataError
+        If the lists or all images are missing, or a list is cut short.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "img_align_celeba").mkdir()
+    ...     Image.new("RGB", (178, 218)).save(f"{folder}/img_align_celeba/000001.jpg")
+    ...     _ = Path(folder, "list_attr_celeba.txt").write_text("1\nMale Young\n000001.jpg -1 1\n")
+    ...     open_celeba(Path(folder)).table.values.tolist()
+    [['000001.jpg', False, True]]
+    """
+    if not path.is_dir():
+        raise DataError(
+            f"CelebA is a folder with list_attr_celeba.txt and img_align_celeba; '{path}' is a file."
+        )
+    attributes_file, identity_file = _find(path, "list_attr_celeba"), _find(path, "identity_CelebA")
+    if attributes_file is None and identity_file is None:
+        entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+        raise DataError(
+            f"'{path}' is not laid out like CelebA: looked for list_attr_celeba and identity_CelebA (.txt or .csv) in it and "
+            f"in {', '.join(_PLACES[1:])}; found {entries}. For a table of one's own use table:."
+        )
+    columns: dict[str, pd.Series] = {}
+    schema: dict[str, Attribute] = {}
+    lists = [file for file in (attributes_file, identity_file) if file is not None]
+    ids: list[str] = []
+    if attributes_file is not None:
+        listed = _read(attributes_file)
+        ids = [str(name) for name in listed.index]
+        for name in listed.columns:
+            columns[name] = as_kind(listed[name], "binary", name)
+            schema[name] = Attribute("binary")
+    if identity_file is not None:
+        people = _read(identity_file, ["identity"]).iloc[:, 0]
+        ids = ids or [str(name) for name in people.index]
+        columns["identity"] = as_kind(people.reindex(ids), "identity", "identity")
+        schema["identity"] = Attribute("identity")
+    partition_file = _find(path, "list_eval_partition")
+    if partition_file is not None:
+        partition = _read(partition_file, ["partition"]).iloc[:, 0].reindex(ids)
+        lists.append(partition_file)
+        columns["partition"] = as_kind(
+            partition.map(_PARTITIONS, na_action="ignore"), "categorical", "partition"
+        )
+        schema["partition"] = Attribute("categorical", description="the published split")
+    points_file = _find(path, "list_landmarks_align_celeba")
+    points = None
+    if points_file is not None:
+        lists.append(points_file)
+        points = _points(points_file, ids)
+
+    images = path / "Img"
+    store, stored = locate(ids, images if images.is_dir() else path)
+    there = np.array([store.has(name) for name in stored], dtype=bool)
+    missing = [ids[i] for i in np.flatnonzero(~there)]
+    stored = [stored[i] for i in np.flatnonzero(there)]
+    table = pd.DataFrame({"image_id": ids, **columns}).loc[there]
+    return FaceSet(
+        name="celeba",
+        table=table,
+        schema=schema,
+        source=StoredImages(
+            store, stored, table["image_id"].tolist(), None if points is None else points[there]
+        ),
+        skipped=pd.DataFrame(
+            {"image_id": missing, "reason": f"listed, but not among the images in {store.root}"}
+        ),
+        provenance={
+            "reader": "celeba",
+            "source": str(path),
+            "images": str(store.root),
+            "lists": [file.name for file in lists],
+            "paper": "Liu, Luo, Wang and Tang 2015, Deep Learning Face Attributes in the Wild, ICCV",
+            "licence": "non-commercial research only; copies must not be passed on",
+        },
+    )
