@@ -3,7 +3,7 @@ import sys
 import typer
 
 import fusiform
-from fusiform.cli import _audit, _doctor, _networks, _report
+from fusiform.cli import _audit, _doctor, _networks, _report, _train
 from fusiform.errors import FusiformError
 
 app = typer.Typer(
@@ -14,11 +14,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("audit")(_audit.audit)
-app.command("report")(_report.report)
-app.command("layers")(_networks.layers)
-app.command("train")(_networks.train)
-app.command("doctor")(_doctor.doctor)
+app.command("audit", short_help="Say what every layer knows of every attribute.")(_audit.audit)
+app.command("report", short_help="Make a run's report again, from its folder.")(_report.report)
+app.command("layers", short_help="List a network's layers in forward order.")(_networks.layers)
+app.command("train", short_help="Train a network; remakes the demo network.")(_train.train)
+app.command("doctor", short_help="Say what is installed and whether it runs.")(_doctor.doctor)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,19 +20,3 @@ def layers(
         mark = "*" if layer.name in default else ""
         table.add_row(mark, str(layer.depth), layer.name, layer.kind, layer.role, layer.block or "", shape)
     Console(soft_wrap=True).print(table)
-
-
-def train(
-    network: Annotated[str, typer.Option("--network", "-n", help="demo, or timm:NAME.")] = "demo",
-    recipe: Annotated[str, typer.Option(help="Name of a recipe, such as demo or diniz2021.")] = "demo",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints, log and weights.")] = Path(
-        "runs/train"
-    ),
-    faces: Annotated[
-        str | None,
-        typer.Option("--faces", "-f", metavar="SPEC", help="Training faces; the recipe's own for demo."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
-) -> None:
-    """Train a network to tell identities apart; a second start continues."""
-    raise NotImplementedError

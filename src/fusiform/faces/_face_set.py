@@ -289,7 +289,7 @@ class FaceSet(Pixels):
         if known.all():
             return self._derived(_view=self._view.then(Align(template)))
         lost = self._table["image_id"][~known]
-        if missing == "raise":
+        if missing == "raise" or not known.any():
             raise DataError(
                 f"{len(lost)} of {len(self)} images of '{self.name}' have no usable landmarks, among them "
                 f"{', '.join(map(repr, lost[:3]))}; .aligned('{template.name}', missing='drop') leaves them out."

@@ -51,11 +51,10 @@ def open_faces(spec: str, **options: Any) -> FaceSet:
     if kinds is not None:
         options = {**_kinds_as_options(kinds), **options}
     given |= {name: value for name, value in options.items() if value is not None}
+    known = [*reader.options, "kinds"] if "continuous" in reader.options else list(reader.options)
     for name in given:
         if name not in reader.options:
-            raise SpecError(
-                f"Faces of scheme '{reader.scheme}' have no option '{name}'; {nearest(name, reader.options)}"
-            )
+            raise SpecError(f"Faces of scheme '{reader.scheme}' have no option '{name}'; {nearest(name, known)}")
     values = {name: reader.convert(name, value) for name, value in given.items()}
     faces = reader.open(path, **values) if path is not None else reader.open(**values)
     return faces._derived(spec=_spec(reader.scheme, spec, values))

@@ -120,7 +120,9 @@ def as_kind(column: pd.Series, kind: str, name: str) -> pd.Series:
         raise _not_binary(name, column[odd.index[0]])
     values = set(numbers.dropna().unique())
     if not (values <= {0.0, 1.0} or values <= {-1.0, 1.0}):
-        raise _not_binary(name, next((v for v in sorted(values) if v not in (-1.0, 0.0, 1.0)), "-1, 0 and 1"))
+        raise _not_binary(
+            name, next((float(v) for v in sorted(values) if v not in (-1.0, 0.0, 1.0)), "-1, 0 and 1")
+        )
     flags = (numbers > 0).astype("boolean")
     return flags.mask(numbers.isna()).rename(name)
 

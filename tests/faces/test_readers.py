@@ -1,0 +1,381 @@
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fusiform.errors import DataError
+from fusiform.faces import TEMPLATES, lfw_pairs, open_faces
+
+FIVE = [f"lm_{p}_{a}" for p in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for a in "xy"]
+
+
+def picture(path, size=(40, 50), value=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.full((size[1], size[0], 3), value, np.uint8))
+    (image.convert("L") if path.suffix == ".pgm" else image).save(path)
+    return path
+
+
+def zip_of(folder, path, prefix=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.*")):
+            archive.write(file, prefix + str(file.relative_to(folder)))
+    shutil.rmtree(folder)
+    return path
+
+
+# folder ------------------------------------------------------------------------------------------------------------
+
+
+def test_orl_style_folders(tmp_path):
+    for who in (1, 2, 10):
+        for i in (1, 2, 10):
+            picture(tmp_path / "orl" / f"s{who}" / f"{i}.pgm", value=who * 10 + i)
+    faces = open_faces(f"folder:{tmp_path / 'orl'}")
+    assert faces.name == "orl"
+    assert faces.table["image_id"].tolist()[:4] == ["s1/1.pgm", "s1/2.pgm", "s1/10.pgm", "s2/1.pgm"]
+    assert faces.table["identity"].value_counts().to_dict() == {"s1": 3, "s2": 3, "s10": 3}
+    assert faces.images([8])[0, :, 0, 0].tolist() == [110, 110, 110]
+    assert faces.landmarks is None
+    assert faces.keypoints is None
+
+
+@pytest.mark.parametrize("around", ["", "all/", "one/two/"])
+def test_folders_around_everything_say_nothing(tmp_path, around):
+    for who in "ab":
+        picture(tmp_path / f"{around}{who}" / "video" / "1.png")
+    assert open_faces(f"folder:{tmp_path}").table["identity"].tolist() == ["a", "b"]
+
+
+def test_vggface2_style_splits(tmp_path):
+    for split, who in (("train", "n000001"), ("train", "n000002"), ("test", "n000003")):
+        picture(tmp_path / split / who / "0001_01.jpg")
+    faces = open_faces(f"folder:{tmp_path}")
+    assert faces.table["identity"].tolist() == ["n000003", "n000001", "n000002"]
+    assert faces.table["split"].tolist() == ["test", "train", "train"]
+
+
+@pytest.mark.parametrize("inner", ["", "images/"])
+def test_a_flat_folder_has_no_identities(tmp_path, inner):
+    for i in range(3):
+        picture(tmp_path / f"{inner}{i}.png")
+    faces = open_faces(f"folder:{tmp_path}")
+    assert faces.schema == {}
+    assert faces.identity is None
+    assert len(faces) == 3
+
+
+def test_a_folder_without_images(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=r"no images in .*Looked for one folder an identity.*\.jpg, \.jpeg"):
+        open_faces(f"folder:{tmp_path}")
+
+
+def test_a_folder_takes_points_from_the_labels_beside_it(tmp_path):
+    for who in "ab":
+        picture(tmp_path / who / "1.png", (112, 112))
+    points = TEMPLATES["arcface_112"].array().reshape(-1).round(2)
+    table = pd.DataFrame([points], columns=FIVE).assign(file="b/1.png")
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    faces = open_faces(f"folder:{tmp_path}")
+    assert np.isnan(faces.keypoints[0]).all()
+    assert faces.keypoints[1].reshape(-1) == pytest.approx(points, abs=1e-4)
+    assert len(faces.aligned(missing="drop")) == 1
+
+
+# table -------------------------------------------------------------------------------------------------------------
+
+
+def made_up_table(n: int = 6) -> pd.DataFrame:
+    points = TEMPLATES["arcface_112"].array().reshape(-1)
+    return pd.DataFrame(
+        {
+            "file": [f"{i}.png" for i in range(n)],
+            "identity": ["007", "007", "008", "008", "009", "009"],
+            "Smiling": [1, -1, 1, -1, 1, -1],
+            "age": [20, 30, 40, 50, 60, None],
+            "det_score": np.linspace(0.9, 1, n),
+            "box_x1": np.linspace(0, 5, n),
+            **{name: points[i] + np.zeros(n) for i, name in enumerate(FIVE)},
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("place", ["beside", "subfolder", "zip"])
+def test_tables_with_images_wherever_they_usually_are(tmp_path, kind, place):
+    table = made_up_table()
+    images = tmp_path / "set" / ("img" if place != "beside" else "")
+    for i, name in enumerate(table["file"]):
+        picture(images / name, (112, 112), value=10 * i)
+    if place == "zip":
+        zip_of(images, tmp_path / "set" / "img.zip", "inner/")
+    path = tmp_path / "set" / f"labels.{kind}"
+    if kind == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    faces = open_faces(f"table:{path}")
+    assert faces.name == "set"
+    assert {name: a.kind for name, a in faces.schema.items()} == {
+        "identity": "identity",
+        "Smiling": "binary",
+        "age": "continuous",
+    }
+    assert faces.schema["age"].unit == "years"
+    assert faces.table["identity"].tolist()[0] == "007"
+    assert faces.table["Smiling"].tolist() == [True, False] * 3
+    assert faces.table["age"].isna().tolist() == [False] * 5 + [True]
+    assert set(faces.provenance["ignored"]) == {"det_score", "box_x1"}
+    assert faces.aligned().images()[:, 0, 50, 50].tolist() == [0, 10, 20, 30, 40, 50]
+
+
+def test_images_named_by_option_and_other_image_column(tmp_path):
+    picture(tmp_path / "here" / "a.png", value=1)
+    picture(tmp_path / "there" / "a.png", value=2)
+    path = tmp_path / "people.csv"
+    path.write_text("mine,file\na.png,zzz.png\n")
+    faces = open_faces(f"table:{path}?images=there&image_column=mine&ignore=file")
+    assert faces.images()[0, 0, 0, 0] == 2
+    assert faces.name == "people"
+    assert open_faces(f"table:{path}", images=str(tmp_path / "here"), image_column="mine").image(0)[0, 0, 0] == 1
+    with pytest.raises(DataError, match="images='thre' is neither in .*did you mean 'there'"):
+        open_faces(f"table:{path}?images=thre")
+    with pytest.raises(DataError, match="no column 'minee'; did you mean 'mine'"):
+        open_faces(f"table:{path}?image_column=minee")
+    with pytest.raises(DataError, match=r"None of the images .* first as 'zzz\.png'.*Give images=FOLDER_OR_ZIP"):
+        open_faces(f"table:{path}")
+
+
+def test_an_id_column_of_its_own(tmp_path):
+    picture(tmp_path / "a.png")
+    path = tmp_path / "t.csv"
+    path.write_text("image_id,path\nface-1,a.png\n")
+    assert open_faces(f"table:{path}").table["image_id"].tolist() == ["face-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,x\n", "has no rows"),
+        ("age,sex\n3,m\n", r"No column of .* names image files.*columns are age, sex\. Give image_column=NAME"),
+        ("file,age\na.png,3\n,4\n", "1 rows of .* name no image in column 'file'"),
+        ("file,age\na.png,3\na.png,4\n", "1 occur more than once, among them 'a.png'"),
+        ("file,age,age\na.png,3,4\n", r"has the column 'age' more than once|age\.1"),
+        ("", "cannot be read"),
+        ("file,age\na.png,3,4,5\nb.png,3\n\xff", "cannot be read|once|None of"),
+    ],
+)
+def test_tables_that_cannot_be_used(tmp_path, text, says):
+    picture(tmp_path / "a.png")
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode("latin-1"))
+    try:
+        faces = open_faces(f"table:{path}")
+    except DataError as error:
+        import re
+
+        assert re.search(says, str(error))
+    else:
+        assert "age.1" in says.replace("\\", "")
+        assert "age.1" in faces.schema
+
+
+def test_a_table_of_another_kind(tmp_path):
+    (tmp_path / "t.xlsx").write_text("x")
+    with pytest.raises(DataError, match=r"read from \.csv, \.tsv and \.parquet files; got 't\.xlsx'"):
+        open_faces(f"table:{tmp_path / 't.xlsx'}")
+    with pytest.raises(DataError, match="is a folder, not a table; for a folder of images write 'folder:"):
+        open_faces(f"table:{tmp_path}")
+
+
+def test_files_listed_but_missing_are_skipped_by_name(tmp_path):
+    for i in range(3):
+        picture(tmp_path / f"{i}.png")
+    path = tmp_path / "t.csv"
+    path.write_text("file,age\n0.png,3\n1.png,4\n9.png,5\n2.png,6\n")
+    faces = open_faces(f"table:{path}").readable()
+    assert faces.table["age"].tolist() == [3, 4, 6]
+    assert faces.skipped["image_id"].tolist() == ["9.png"]
+    assert "no such file in" in faces.skipped["reason"][0]
+
+
+# celeba ------------------------------------------------------------------------------------------------------------
+
+ATTRIBUTES = ["5_o_Clock_Shadow", "Male", "Young"]
+POINTS = ["lefteye_x", "lefteye_y", "righteye_x", "righteye_y", "nose_x", "nose_y"]
+POINTS += ["leftmouth_x", "leftmouth_y", "rightmouth_x", "rightmouth_y"]
+
+
+def made_up_celeba(path, layout: str, n: int = 4):
+    names = [f"{i + 1:06d}.jpg" for i in range(n)]
+    lists = {"official": path / "Anno", "flat": path, "kaggle": path}[layout]
+    eval_folder = {"official": path / "Eval", "flat": path, "kaggle": path}[layout]
+    images = {
+        "official": path / "Img" / "img_align_celeba",
+        "flat": path / "img_align_celeba",
+        "kaggle": path / "img_align_celeba" / "img_align_celeba",
+    }[layout]
+    for folder in (lists, eval_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        picture(images / name, (178, 218), value=10 * i)
+    if layout == "official":
+        zip_of(images, path / "Img" / "img_align_celeba.zip", "img_align_celeba/")
+    attributes = [[1 if (i + k) % 2 else -1 for k in range(3)] for i in range(n)]
+    points = [[69, 111, 108, 111, 88, 136, 72, 152, 106, 152]] * n
+    if layout == "kaggle":
+        pd.DataFrame(attributes, columns=ATTRIBUTES, index=names).to_csv(lists / "list_attr_celeba.csv", index_label="image_id")
+        pd.DataFrame(points, columns=POINTS, index=names).to_csv(
+            lists / "list_landmarks_align_celeba.csv", index_label="image_id"
+        )
+        pd.DataFrame({"image_id": names, "partition": [0, 0, 1, 2]}).to_csv(lists / "list_eval_partition.csv", index=False)
+        return path
+
+    def write(folder, name, columns, rows):
+        body = "\n".join(f"{n}  " + " ".join(f"{v:2d}" for v in row) for n, row in zip(names, rows, strict=True))
+        (folder / name).write_text(f"{n}\n{' '.join(columns)} \n{body}\n")
+
+    write(lists, "list_attr_celeba.txt", ATTRIBUTES, attributes)
+    write(lists, "list_landmarks_align_celeba.txt", POINTS, points)
+    (lists / "identity_CelebA.txt").write_text("".join(f"{n} {2880 + i // 2}\n" for i, n in enumerate(names)))
+    (eval_folder / "list_eval_partition.txt").write_text("".join(f"{n} {p}\n" for n, p in zip(names, [0, 0, 1, 2], strict=True)))
+    return path
+
+
+@pytest.mark.parametrize("layout", ["official", "flat", "kaggle"])
+def test_celeba_in_its_layouts(tmp_path, layout):
+    faces = open_faces(f"celeba:{made_up_celeba(tmp_path / 'x', layout)}")
+    assert faces.name == "celeba"
+    assert faces.table["image_id"].tolist() == [f"{i:06d}.jpg" for i in (1, 2, 3, 4)]
+    assert faces.table["Male"].tolist() == [True, False, True, False]
+    assert faces.table["Male"].dtype == "boolean"
+    assert faces.table["partition"].tolist() == ["train", "train", "valid", "test"]
+    assert (faces.identity == "identity") == (layout != "kaggle")
+    if faces.identity:
+        assert faces.table["identity"].tolist() == ["2880", "2880", "2881", "2881"]
+    assert faces.keypoints[0, 0].tolist() == [69, 111]
+    assert faces.size == (218, 178)
+    assert faces.images()[:, 0, 0, 0].tolist() == [0, 10, 20, 30]
+    assert faces.aligned("celeba_224").images([2])[0, 0, 112, 112] == 20
+    assert "list_attr_celeba" in faces.provenance["lists"][0]
+
+
+def test_a_part_of_celeba(tmp_path):
+    path = made_up_celeba(tmp_path, "flat")
+    (path / "img_align_celeba" / "000002.jpg").unlink()
+    faces = open_faces(f"celeba:{path}")
+    assert faces.table["image_id"].tolist() == ["000001.jpg", "000003.jpg", "000004.jpg"]
+    assert faces.skipped["image_id"].tolist() == ["000002.jpg"]
+    assert faces.keypoints.shape == (3, 5, 2)
+    assert faces.images([1])[0, 0, 0, 0] == 20
+    assert len(faces.readable()) == 3
+
+
+def test_celeba_lists_that_do_not_fit(tmp_path):
+    path = made_up_celeba(tmp_path, "flat")
+    whole = (path / "list_attr_celeba.txt").read_text()
+    (path / "list_attr_celeba.txt").write_text(whole.replace("4\n", "5\n", 1))
+    with pytest.raises(DataError, match="announces 5 images and lists 4; it may have been cut short"):
+        open_faces(f"celeba:{path}")
+    (path / "list_attr_celeba.txt").write_text("\n".join([*whole.splitlines()[:-1], "000004.jpg 1 1"]) + "\n")
+    with pytest.raises(DataError, match=r"line of '000004\.jpg' has 2 values, expected 3"):
+        open_faces(f"celeba:{path}")
+    (path / "list_attr_celeba.txt").write_text(whole.replace("-1", "-3"))
+    with pytest.raises(DataError, match=r"binary attribute '5_o_Clock_Shadow' must hold .* got -3\.0"):
+        open_faces(f"celeba:{path}")
+    (path / "list_attr_celeba.txt").unlink()
+    (path / "identity_CelebA.txt").unlink()
+    with pytest.raises(DataError, match=r"not laid out like CelebA: looked for list_attr_celeba and identity_CelebA.*found img"):
+        open_faces(f"celeba:{path}")
+
+
+def test_celeba_without_images(tmp_path):
+    path = made_up_celeba(tmp_path, "flat")
+    shutil.rmtree(path / "img_align_celeba")
+    with pytest.raises(DataError, match=r"None of the images .* lists 4, the first as '000001\.jpg'"):
+        open_faces(f"celeba:{path}")
+
+
+# lfw ---------------------------------------------------------------------------------------------------------------
+
+
+def made_up_lfw(path, inner: str = "lfw"):
+    for who, n in (("Ann_Lee", 3), ("Bo", 2), ("Cy_de_Wit", 1)):
+        for i in range(n):
+            picture(path / inner / who / f"{who}_{i + 1:04d}.jpg", (25, 25))
+    return path
+
+
+@pytest.mark.parametrize("inner", ["lfw", "lfw-deepfunneled", ""])
+def test_lfw_in_its_layouts(tmp_path, inner):
+    faces = open_faces(f"lfw:{made_up_lfw(tmp_path, inner)}")
+    assert faces.table["identity"].value_counts().to_dict() == {"Ann_Lee": 3, "Bo": 2, "Cy_de_Wit": 1}
+    assert faces.table["image_id"].tolist()[0] == "Ann_Lee_0001"
+
+
+def test_lfw_flat_with_strangers(tmp_path):
+    picture(tmp_path / "Ann_Lee_0001.jpg")
+    picture(tmp_path / "cover.jpg")
+    faces = open_faces(f"lfw:{tmp_path}")
+    assert faces.table.to_numpy().tolist() == [["Ann_Lee_0001", "Ann_Lee"]]
+    assert faces.skipped.to_numpy().tolist() == [["cover.jpg", "its name is not Name_0001.jpg"]]
+    (tmp_path / "Ann_Lee_0001.jpg").unlink()
+    with pytest.raises(DataError, match=r"named like LFW's.*first of 1 images is 'cover\.jpg'.*use folder:"):
+        open_faces(f"lfw:{tmp_path}")
+
+
+def test_lfw_pairs(tmp_path):
+    faces = open_faces(f"lfw:{made_up_lfw(tmp_path)}")
+    ids = faces.table["image_id"].tolist()
+    file = tmp_path / "pairs.txt"
+    file.write_text("2\t1\nAnn_Lee\t1\t3\nAnn_Lee\t2\tBo\t1\nBo\t1\t2\nBo\t2\tCy_de_Wit\t1\n")
+    pairs = lfw_pairs(faces, file)
+    named = [(ids[a], ids[b]) for a, b in zip(pairs["first"], pairs["second"], strict=True)]
+    assert named == [
+        ("Ann_Lee_0001", "Ann_Lee_0003"),
+        ("Ann_Lee_0002", "Bo_0001"),
+        ("Bo_0001", "Bo_0002"),
+        ("Bo_0002", "Cy_de_Wit_0001"),
+    ]
+    assert pairs["same"].tolist() == [True, False, True, False]
+    assert pairs["fold"].tolist() == [0, 0, 1, 1]
+    fewer = faces.subset(faces.table["image_id"] != "Bo_0002")
+    with pytest.raises(DataError, match=r"1 images of 'pairs\.txt' are not among the 5 faces, the first 'Bo_0002'.*drop"):
+        lfw_pairs(fewer, file)
+    assert len(lfw_pairs(fewer, file, missing="drop")) == 2
+    file.write_text("2\t1\nAnn_Lee\tone\t3\n")
+    with pytest.raises(DataError, match="Line 2 of .* is not 'name i j'"):
+        lfw_pairs(faces, file)
+    file.write_text("Ann_Lee\t1\t3\n")
+    with pytest.raises(DataError, match="must begin with the number of folds"):
+        lfw_pairs(faces, file)
+    with pytest.raises(DataError, match="no file of pairs"):
+        lfw_pairs(faces, tmp_path / "none.txt")
+
+
+# utkface -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("suffix", [".jpg", ".jpg.chip.jpg"])
+def test_utkface_names(tmp_path, zipped, suffix):
+    folder = tmp_path / "UTKFace"
+    names = [f"1_0_0_20170109142408075{suffix}", f"61_1_20170109142408075{suffix}", f"116_1_4_20170109142408076{suffix}"]
+    for name in [*names, f"999_0_0_2017{suffix}"]:
+        picture(folder / name)
+    faces = open_faces(f"utkface:{zip_of(folder, tmp_path / 'u.zip') if zipped else folder}")
+    assert faces.table.drop(columns="image_id").to_numpy().tolist() == [[1.0, True, "white"], [116.0, False, "others"]]
+    assert faces.schema["age"].unit == "years"
+    assert faces.schema["Male"].kind == "binary"
+    assert faces.skipped["image_id"].tolist() == [names[1], f"999_0_0_2017{suffix}"]
+    assert faces.images().shape[0] == 2
+
+
+def test_utkface_of_other_files(tmp_path):
+    picture(tmp_path / "me.jpg")
+    with pytest.raises(DataError, match=r"named like UTKFace's, age_sex_race_date\.jpg; the first of 1 images is 'me\.jpg'"):
+        open_faces(f"utkface:{tmp_path}")
