@@ -1,5 +1,4 @@
 import os
-import warnings
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,5 @@ def realdata() -> Path:
     beside = Path(__file__).resolve().parents[2] / "shared" / "realdata"
     folder = Path(given) if given else beside
     if not (folder / "images").is_dir():
-        text = f"real faces and networks are not there: no '{folder}/images' (set FUSIFORM_REALDATA to their folder)"
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            warnings.warn(f"SKIPPED: {text}", stacklevel=1)
-        pytest.skip(text)
+        pytest.skip(f"real faces and networks are not there: no '{folder}/images' (set FUSIFORM_REALDATA)")
     return folder

@@ -72,7 +72,9 @@ def test_landmarks_and_masks_move_with_the_image(scale, degrees):
     side = int(190 * scale)
     image = blobs(points, (side, side), width=3 * scale)
     mask = image[..., 0] > 127
-    faces = FaceSet.from_arrays(image.transpose(2, 0, 1)[None], points=points[None], masks={"dots": mask[None]})
+    faces = FaceSet.from_arrays(
+        image.transpose(2, 0, 1)[None], points=points[None], masks={"dots": mask[None]}
+    )
     aligned = faces.aligned("arcface_112")
     assert np.abs(aligned.keypoints[0] - ARCFACE.array()).max() < 1e-3
     drawn = aligned.images()[0].permute(1, 2, 0).numpy()
@@ -194,11 +196,16 @@ def test_images_without_landmarks_are_counted_or_dropped():
     points[1] = np.nan
     points[3] = 7.0  # all in one place
     faces = FaceSet.from_arrays(np.zeros((4, 3, 112, 112), np.uint8), points=points)
-    with pytest.raises(DataError, match=r"2 of 4 images .* no usable landmarks, among them '1', '3'.*missing='drop'"):
+    with pytest.raises(
+        DataError, match=r"2 of 4 images .* no usable landmarks, among them '1', '3'.*missing='drop'"
+    ):
         faces.aligned()
     kept = faces.aligned(missing="drop")
     assert kept.table["image_id"].tolist() == ["0", "2"]
-    assert kept.skipped.to_numpy().tolist() == [["1", "no landmarks to align by"], ["3", "no landmarks to align by"]]
+    assert kept.skipped.to_numpy().tolist() == [
+        ["1", "no landmarks to align by"],
+        ["3", "no landmarks to align by"],
+    ]
     assert kept.images().shape == (2, 3, 112, 112)
     with pytest.raises(DataError, match="2 of 2 images"):
         faces.subset([1, 3]).aligned(missing="drop")

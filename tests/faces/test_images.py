@@ -100,7 +100,11 @@ def test_a_truncated_file_is_told(kind):
 
 @pytest.mark.parametrize(
     ("data", "says"),
-    [(b"", "the file is empty"), (b"not an image", "not an image"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image")],
+    [
+        (b"", "the file is empty"),
+        (b"not an image", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image"),
+    ],
 )
 def test_what_is_no_image_is_told(data, says):
     with pytest.raises(UnreadableImageError, match=says):

@@ -8,7 +8,7 @@ from fusiform.faces import FaceSet, open_faces
 from fusiform.faces.readers import READERS, reader
 
 
-@pytest.fixture()
+@pytest.fixture
 def table(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
@@ -57,7 +57,7 @@ def test_options_in_the_spec_and_as_keywords_say_the_same(table):
         again = open_faces(faces.spec)
         assert again.schema == faces.schema
         assert again.digest() == faces.digest()
-    with pytest.raises(SpecError, match="kind of 'age' must be one of binary, .*; got 'real'"):
+    with pytest.raises(SpecError, match=r"kind of 'age' must be one of binary, .*; got 'real'"):
         open_faces(f"table:{table}", kinds={"age": "real"})
     with pytest.raises(SpecError, match="no option 'kind'; did you mean"):
         open_faces(f"table:{table}", kind={"age": "binary"})

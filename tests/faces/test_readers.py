@@ -74,6 +74,14 @@ def test_a_folder_without_images(tmp_path):
         open_faces(f"folder:{tmp_path}")
 
 
+def test_a_file_that_is_no_zip(tmp_path):
+    (tmp_path / "t.csv").write_text("file,age\n")
+    with pytest.raises(
+        DataError, match=r"neither a folder nor a \.zip of images; a table is opened by 'table:"
+    ):
+        open_faces(f"folder:{tmp_path / 't.csv'}")
+
+
 def test_a_folder_takes_points_from_the_labels_beside_it(tmp_path):
     for who in "ab":
         picture(tmp_path / who / "1.png", (112, 112))
@@ -141,12 +149,16 @@ def test_images_named_by_option_and_other_image_column(tmp_path):
     faces = open_faces(f"table:{path}?images=there&image_column=mine&ignore=file")
     assert faces.images()[0, 0, 0, 0] == 2
     assert faces.name == "people"
-    assert open_faces(f"table:{path}", images=str(tmp_path / "here"), image_column="mine").image(0)[0, 0, 0] == 1
-    with pytest.raises(DataError, match="images='thre' is neither in .*did you mean 'there'"):
+    assert (
+        open_faces(f"table:{path}", images=str(tmp_path / "here"), image_column="mine").image(0)[0, 0, 0] == 1
+    )
+    with pytest.raises(DataError, match=r"images='thre' is neither in .*did you mean 'there'"):
         open_faces(f"table:{path}?images=thre")
     with pytest.raises(DataError, match="no column 'minee'; did you mean 'mine'"):
         open_faces(f"table:{path}?image_column=minee")
-    with pytest.raises(DataError, match=r"None of the images .* first as 'zzz\.png'.*Give images=FOLDER_OR_ZIP"):
+    with pytest.raises(
+        DataError, match=r"None of the images .* first as 'zzz\.png'.*Give images=FOLDER_OR_ZIP"
+    ):
         open_faces(f"table:{path}")
 
 
@@ -161,27 +173,25 @@ def test_an_id_column_of_its_own(tmp_path):
     ("text", "says"),
     [
         ("file,x\n", "has no rows"),
-        ("age,sex\n3,m\n", r"No column of .* names image files.*columns are age, sex\. Give image_column=NAME"),
+        (
+            "age,sex\n3,m\n",
+            r"No column of .* names image files.*columns are age, sex\. Give image_column=NAME",
+        ),
         ("file,age\na.png,3\n,4\n", "1 rows of .* name no image in column 'file'"),
         ("file,age\na.png,3\na.png,4\n", "1 occur more than once, among them 'a.png'"),
-        ("file,age,age\na.png,3,4\n", r"has the column 'age' more than once|age\.1"),
+        ("file,age, age\na.png,3,4\n", "has the column 'age' more than once"),
         ("", "cannot be read"),
-        ("file,age\na.png,3,4,5\nb.png,3\n\xff", "cannot be read|once|None of"),
+        ("file,age\na.png,3,4\n", "cannot be read: .*does not match length of data"),
+        ("file,age\na.png,3\nb.png,3,4\n", "cannot be read: .*Expected 2 fields in line 3, saw 3"),
+        ("file,name\na.png,Zo\xeb\n", "cannot be read: .*utf-8"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path, text, says):
     picture(tmp_path / "a.png")
     path = tmp_path / "t.csv"
     path.write_bytes(text.encode("latin-1"))
-    try:
-        faces = open_faces(f"table:{path}")
-    except DataError as error:
-        import re
-
-        assert re.search(says, str(error))
-    else:
-        assert "age.1" in says.replace("\\", "")
-        assert "age.1" in faces.schema
+    with pytest.raises(DataError, match=says):
+        open_faces(f"table:{path}")
 
 
 def test_a_table_of_another_kind(tmp_path):
@@ -228,21 +238,29 @@ def made_up_celeba(path, layout: str, n: int = 4):
     attributes = [[1 if (i + k) % 2 else -1 for k in range(3)] for i in range(n)]
     points = [[69, 111, 108, 111, 88, 136, 72, 152, 106, 152]] * n
     if layout == "kaggle":
-        pd.DataFrame(attributes, columns=ATTRIBUTES, index=names).to_csv(lists / "list_attr_celeba.csv", index_label="image_id")
+        pd.DataFrame(attributes, columns=ATTRIBUTES, index=names).to_csv(
+            lists / "list_attr_celeba.csv", index_label="image_id"
+        )
         pd.DataFrame(points, columns=POINTS, index=names).to_csv(
             lists / "list_landmarks_align_celeba.csv", index_label="image_id"
         )
-        pd.DataFrame({"image_id": names, "partition": [0, 0, 1, 2]}).to_csv(lists / "list_eval_partition.csv", index=False)
+        pd.DataFrame({"image_id": names, "partition": [0, 0, 1, 2]}).to_csv(
+            lists / "list_eval_partition.csv", index=False
+        )
         return path
 
     def write(folder, name, columns, rows):
-        body = "\n".join(f"{n}  " + " ".join(f"{v:2d}" for v in row) for n, row in zip(names, rows, strict=True))
+        body = "\n".join(
+            f"{n}  " + " ".join(f"{v:2d}" for v in row) for n, row in zip(names, rows, strict=True)
+        )
         (folder / name).write_text(f"{n}\n{' '.join(columns)} \n{body}\n")
 
     write(lists, "list_attr_celeba.txt", ATTRIBUTES, attributes)
     write(lists, "list_landmarks_align_celeba.txt", POINTS, points)
     (lists / "identity_CelebA.txt").write_text("".join(f"{n} {2880 + i // 2}\n" for i, n in enumerate(names)))
-    (eval_folder / "list_eval_partition.txt").write_text("".join(f"{n} {p}\n" for n, p in zip(names, [0, 0, 1, 2], strict=True)))
+    (eval_folder / "list_eval_partition.txt").write_text(
+        "".join(f"{n} {p}\n" for n, p in zip(names, [0, 0, 1, 2], strict=True))
+    )
     return path
 
 
@@ -284,12 +302,18 @@ def test_celeba_lists_that_do_not_fit(tmp_path):
     (path / "list_attr_celeba.txt").write_text("\n".join([*whole.splitlines()[:-1], "000004.jpg 1 1"]) + "\n")
     with pytest.raises(DataError, match=r"line of '000004\.jpg' has 2 values, expected 3"):
         open_faces(f"celeba:{path}")
+    (path / "list_attr_celeba.txt").write_text(whole.replace("000004", "000001"))
+    with pytest.raises(DataError, match=r"lists 1 images more than once, the first '000001\.jpg'"):
+        open_faces(f"celeba:{path}")
     (path / "list_attr_celeba.txt").write_text(whole.replace("-1", "-3"))
     with pytest.raises(DataError, match=r"binary attribute '5_o_Clock_Shadow' must hold .* got -3\.0"):
         open_faces(f"celeba:{path}")
     (path / "list_attr_celeba.txt").unlink()
     (path / "identity_CelebA.txt").unlink()
-    with pytest.raises(DataError, match=r"not laid out like CelebA: looked for list_attr_celeba and identity_CelebA.*found img"):
+    with pytest.raises(
+        DataError,
+        match=r"not laid out like CelebA: looked for list_attr_celeba and identity_CelebA.*found img",
+    ):
         open_faces(f"celeba:{path}")
 
 
@@ -344,11 +368,13 @@ def test_lfw_pairs(tmp_path):
     assert pairs["same"].tolist() == [True, False, True, False]
     assert pairs["fold"].tolist() == [0, 0, 1, 1]
     fewer = faces.subset(faces.table["image_id"] != "Bo_0002")
-    with pytest.raises(DataError, match=r"1 images of 'pairs\.txt' are not among the 5 faces, the first 'Bo_0002'.*drop"):
+    with pytest.raises(
+        DataError, match=r"1 images of 'pairs\.txt' are not among the 5 faces, the first 'Bo_0002'.*drop"
+    ):
         lfw_pairs(fewer, file)
     assert len(lfw_pairs(fewer, file, missing="drop")) == 2
     file.write_text("2\t1\nAnn_Lee\tone\t3\n")
-    with pytest.raises(DataError, match="Line 2 of .* is not 'name i j'"):
+    with pytest.raises(DataError, match=r"Line 2 of .* is not 'name i j'"):
         lfw_pairs(faces, file)
     file.write_text("Ann_Lee\t1\t3\n")
     with pytest.raises(DataError, match="must begin with the number of folds"):
@@ -364,11 +390,18 @@ def test_lfw_pairs(tmp_path):
 @pytest.mark.parametrize("suffix", [".jpg", ".jpg.chip.jpg"])
 def test_utkface_names(tmp_path, zipped, suffix):
     folder = tmp_path / "UTKFace"
-    names = [f"1_0_0_20170109142408075{suffix}", f"61_1_20170109142408075{suffix}", f"116_1_4_20170109142408076{suffix}"]
+    names = [
+        f"1_0_0_20170109142408075{suffix}",
+        f"61_1_20170109142408075{suffix}",
+        f"116_1_4_20170109142408076{suffix}",
+    ]
     for name in [*names, f"999_0_0_2017{suffix}"]:
         picture(folder / name)
     faces = open_faces(f"utkface:{zip_of(folder, tmp_path / 'u.zip') if zipped else folder}")
-    assert faces.table.drop(columns="image_id").to_numpy().tolist() == [[1.0, True, "white"], [116.0, False, "others"]]
+    assert faces.table.drop(columns="image_id").to_numpy().tolist() == [
+        [1.0, True, "white"],
+        [116.0, False, "others"],
+    ]
     assert faces.schema["age"].unit == "years"
     assert faces.schema["Male"].kind == "binary"
     assert faces.skipped["image_id"].tolist() == [names[1], f"999_0_0_2017{suffix}"]
@@ -377,5 +410,7 @@ def test_utkface_names(tmp_path, zipped, suffix):
 
 def test_utkface_of_other_files(tmp_path):
     picture(tmp_path / "me.jpg")
-    with pytest.raises(DataError, match=r"named like UTKFace's, age_sex_race_date\.jpg; the first of 1 images is 'me\.jpg'"):
+    with pytest.raises(
+        DataError, match=r"named like UTKFace's, age_sex_race_date\.jpg; the first of 1 images is 'me\.jpg'"
+    ):
         open_faces(f"utkface:{tmp_path}")

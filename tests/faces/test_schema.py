@@ -9,7 +9,9 @@ from fusiform.faces import Attribute
 from fusiform.faces._landmark_columns import landmark_columns, read_points
 from fusiform.faces._schema import as_kind, infer_kind, read_attributes
 
-WORDS = st.sampled_from([("no", "yes"), ("False", "True"), ("NO", "Yes"), ("-1", "1"), ("0", "1"), ("0.0", "1.0")])
+WORDS = st.sampled_from(
+    [("no", "yes"), ("False", "True"), ("NO", "Yes"), ("-1", "1"), ("0", "1"), ("0.0", "1.0")]
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,7 +97,9 @@ def test_what_is_left_aside_and_why(name, values, why):
 
 
 def test_kinds_given_win_and_units_are_told_by_names():
-    table = pd.DataFrame({"age": [1, 2, 1, 2], "mask": [1.0, 0.0, 1.0, np.nan], "yaw": [0.5, 1, 2, 3], "x": [1, 2, 3, 4]})
+    table = pd.DataFrame(
+        {"age": [1, 2, 1, 2], "mask": [1.0, 0.0, 1.0, np.nan], "yaw": [0.5, 1, 2, 3], "x": [1, 2, 3, 4]}
+    )
     read = read_attributes(table, {"age": "categorical", "mask": "binary", "x": "ignore"})
     assert read.schema == {
         "age": Attribute("categorical"),
@@ -109,7 +113,12 @@ def test_kinds_given_win_and_units_are_told_by_names():
 
 def test_missing_labels_stay_missing_in_every_kind():
     table = pd.DataFrame(
-        {"Male": ["1", "", "-1"], "age": ["3", None, "4.5"], "race": ["a", None, "a"], "identity": ["7", None, "7"]}
+        {
+            "Male": ["1", "", "-1"],
+            "age": ["3", None, "4.5"],
+            "race": ["a", None, "a"],
+            "identity": ["7", None, "7"],
+        }
     ).replace("", None)
     read = read_attributes(table)
     assert read.table.isna().sum().tolist() == [1, 1, 1, 1]
@@ -145,7 +154,9 @@ def test_kinds_of_unknown_columns_and_unknown_kinds():
     table = pd.DataFrame({"Smiling": [0, 1]})
     with pytest.raises(DataError, match="no column 'Smilling'; did you mean 'Smiling'"):
         read_attributes(table, {"Smilling": "binary"})
-    with pytest.raises(DataError, match="must be one of binary, categorical, continuous, identity or ignore; got 'real'"):
+    with pytest.raises(
+        DataError, match="must be one of binary, categorical, continuous, identity or ignore; got 'real'"
+    ):
         read_attributes(table, {"Smiling": "real"})
     with pytest.raises(DataError, match="kind of an attribute must be one of"):
         Attribute("real")
@@ -159,7 +170,11 @@ FIVE = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
     [
         [f"lm_{p}_{a}" for p in FIVE for a in "xy"],
         [f"{p}_{a}" for p in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for a in "xy"],
-        [f"Landmark_{p}_{a}" for p in ("eye_left", "eye_right", "nose_tip", "left_mouth", "right_mouth") for a in "XY"],
+        [
+            f"Landmark_{p}_{a}"
+            for p in ("eye_left", "eye_right", "nose_tip", "left_mouth", "right_mouth")
+            for a in "XY"
+        ],
     ],
 )
 def test_five_points_under_their_usual_names(names):
@@ -194,5 +209,5 @@ def test_the_persons_own_left_is_told_by_the_eyes_order():
 def test_landmarks_that_are_no_numbers():
     names = [f"lm_{p}_{a}" for p in FIVE for a in "xy"]
     table = pd.DataFrame([["1"] * 9 + ["high"]], columns=names)
-    with pytest.raises(DataError, match="landmark column .* something else than numbers"):
+    with pytest.raises(DataError, match=r"landmark column .* something else than numbers"):
         read_points(table, names)

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from fusiform.errors import DataError
-from fusiform.faces import open_faces
 from fusiform.faces import _images as images
+from fusiform.faces import open_faces
 from fusiform.faces._images import UnreadableImageError
 from fusiform.faces._locate import locate
 from fusiform.faces._stores import FolderStore, ZipStore, natural_key
@@ -19,7 +19,7 @@ def png(path, value=0):
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def zipped(tmp_path):
     path = tmp_path / "faces.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -54,7 +54,7 @@ def test_a_zip_with_paths_outside_is_refused(tmp_path):
 
 def test_a_zip_cut_short_is_told(zipped):
     zipped.write_bytes(zipped.read_bytes()[:200])
-    with pytest.raises(DataError, match="cannot be read.*cut short"):
+    with pytest.raises(DataError, match=r"cannot be read.*cut short"):
         open_faces(f"folder:{zipped}")
 
 
@@ -70,7 +70,7 @@ def test_a_broken_member_is_one_bad_image(zipped):
 
 def test_members_and_files_too_large_to_unpack(zipped, tmp_path, monkeypatch):
     monkeypatch.setattr("fusiform.faces._stores.MAX_BYTES", 10)
-    with pytest.raises(UnreadableImageError, match="unpacks to .* bytes, more than 10"):
+    with pytest.raises(UnreadableImageError, match=r"unpacks to .* bytes, more than 10"):
         ZipStore(zipped).read("inner/a/1.png")
     with pytest.raises(UnreadableImageError, match="bytes, more than 10"):
         FolderStore(tmp_path / "raw").read("1.png")
@@ -131,7 +131,9 @@ def test_the_place_with_most_of_them_wins(tmp_path):
 
 def test_images_nowhere_say_where_it_was_looked(tmp_path):
     png(tmp_path / "images" / "x.png")
-    with pytest.raises(DataError, match=r"table lists 1, the first as 'y\.png'; looked in folder .*images.*Give images="):
+    with pytest.raises(
+        DataError, match=r"table lists 1, the first as 'y\.png'; looked in folder .*images.*Give images="
+    ):
         locate(["y.png"], tmp_path)
 
 

@@ -47,7 +47,9 @@ class Faces:
         return str(int(self.pixels.long().sum()))
 
 
-def squares(people: int = 6, each: int = 8, *, seed: int = 0, prefix: str = "p", shades: float = 0.0) -> Faces:
+def squares(
+    people: int = 6, each: int = 8, *, seed: int = 0, prefix: str = "p", shades: float = 0.0
+) -> Faces:
     rng = np.random.default_rng(seed)
     colours = rng.integers(40, 215, (people, 3))
     who = np.repeat(np.arange(people), each)

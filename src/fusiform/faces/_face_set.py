@@ -320,13 +320,11 @@ class FaceSet(Pixels):
         >>> FaceSet.from_arrays(np.zeros((1, 3, 8, 8), dtype=np.uint8)).resized((4, 6)).size
         (4, 6)
         """
-        height, width = (size, size) if isinstance(size, int) else size
-        if not (
-            isinstance(height, int | np.integer)
-            and isinstance(width, int | np.integer)
-            and height > 0 < width
-        ):
+        sides = (size, size) if isinstance(size, int) else size
+        fits = isinstance(sides, tuple | list) and len(sides) == 2
+        if not fits or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
             raise DataError(f"A size must be a positive whole number, or height and width; got {size}.")
+        height, width = sides
         return self._derived(_view=self._view.then(Resize((int(height), int(width)))))
 
     def readable(self, *, strict: bool = False, progress: Progress | None = None) -> "FaceSet":

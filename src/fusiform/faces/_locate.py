@@ -147,6 +147,10 @@ def given_images(text: str, folder: Path) -> Path:
 def images_under(path: Path, what: str) -> tuple[ImageStore, list[str]]:
     """All images under a folder or in a zip; in the one zip of a folder that holds no image itself."""
     if path.is_file():
+        if path.suffix.lower() != ".zip":
+            raise DataError(
+                f"'{path}' is neither a folder nor a .zip of images; a table is opened by 'table:{path}'."
+            )
         store: ImageStore = ZipStore(path)
         names = store.names()
     else:

@@ -54,7 +54,9 @@ def open_faces(spec: str, **options: Any) -> FaceSet:
     known = [*reader.options, "kinds"] if "continuous" in reader.options else list(reader.options)
     for name in given:
         if name not in reader.options:
-            raise SpecError(f"Faces of scheme '{reader.scheme}' have no option '{name}'; {nearest(name, known)}")
+            raise SpecError(
+                f"Faces of scheme '{reader.scheme}' have no option '{name}'; {nearest(name, known)}"
+            )
     values = {name: reader.convert(name, value) for name, value in given.items()}
     faces = reader.open(path, **values) if path is not None else reader.open(**values)
     return faces._derived(spec=_spec(reader.scheme, spec, values))

@@ -1,8 +1,10 @@
 """Read tables as people keep them: CSV, TSV, parquet."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,26 +21,38 @@ _IMAGE_COLUMN = re.compile(
 _NOT_ALONE = {"", "id", "name", "face"}
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A table from .csv, .tsv or .parquet; text columns stay text, so that '007' keeps its zeros."""
-    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-    try:
-        if kind == "parquet":
-            table = pd.read_parquet(path)
-        elif kind in ("csv", "tsv"):
-            table = pd.read_csv(path, dtype=str, sep="\t" if kind == "tsv" else ",", encoding="utf-8-sig")
-        else:
-            raise DataError(f"Tables are read from .csv, .tsv and .parquet files; got '{path.name}'.")
-    except DataError:
-        raise
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's parsing errors are both
-        raise DataError(f"The table '{path}' cannot be read: {error}.") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    twice = table.columns[table.columns.duplicated()].tolist()
+def _read_text(path: Path, separator: str) -> pd.DataFrame:
+    common: dict[str, Any] = {"dtype": str, "sep": separator, "encoding": "utf-8-sig"}
+    # pandas would rename a repeated column and take surplus values in the first row for an index.
+    header = pd.read_csv(path, header=None, nrows=1, **common).iloc[0].dropna().str.strip()
+    twice = header[header.duplicated()].tolist()
     if twice:
         raise DataError(
             f"The table '{path}' has the column '{twice[0]}' more than once; give each its own name."
         )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, index_col=False, **common)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table from .csv, .tsv or .parquet; text columns stay text, so that '007' keeps its zeros."""
+    kind = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    if kind not in ("csv", "tsv", "parquet"):
+        raise DataError(f"Tables are read from .csv, .tsv and .parquet files; got '{path.name}'.")
+    try:
+        table = (
+            pd.read_parquet(path) if kind == "parquet" else _read_text(path, "\t" if kind == "tsv" else ",")
+        )
+    except DataError:
+        raise
+    except (
+        ValueError,
+        OSError,
+        pd.errors.ParserWarning,
+    ) as error:  # pandas' and pyarrow's parsing errors too
+        raise DataError(f"The table '{path}' cannot be read: {error}.") from error
+    table.columns = [str(column).strip() for column in table.columns]
     if not len(table):
         raise DataError(f"The table '{path}' has no rows.")
     return table.reset_index(drop=True)

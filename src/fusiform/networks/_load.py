@@ -27,7 +27,7 @@ def load_network(spec: str, *, device: str | torch.device = "cpu") -> FaceNetwor
     Parameters
     ----------
     spec : str
-        - ``"demo"``: the small network that comes with fusiform;
+        - ``"demo"``: the small network that comes with fusiform; ``demo?checkpoint=STEP`` during its training;
         - ``"mobilefacenet_relu6"``, ``"mobilefacenet_prelu"`` (``outputs=136&input=112x112`` for the landmark
           network), ``"mobilenetv1"`` (``trunk=body`` for the trunk of a RetinaFace detector),
           ``"mini_xception"``: architectures of the zoo;
@@ -67,7 +67,7 @@ def load_network(spec: str, *, device: str | torch.device = "cpu") -> FaceNetwor
     if not parts.scheme and parts.target == "demo":
         from fusiform.networks.zoo import demo
 
-        net: FaceNetwork = demo.load()
+        net = demo.load(parts.take_int("checkpoint"))
         card = card_with_options(net.card, parts)
         parts.finish()
         return _placed(net.module, card, device)

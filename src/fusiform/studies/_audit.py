@@ -266,7 +266,7 @@ def _template(net: FaceNetwork, faces: FaceSet, align: str) -> str | None:
         )
     if align != "auto":
         return None if align == "none" else align
-    return net.card.alignment if faces.keypoints is not None else None
+    return net.card.alignment if faces.n_landmarks is not None else None
 
 
 def _framed(faces: FaceSet, net: FaceNetwork, align: str, progress: Progress) -> tuple[FaceSet, str]:

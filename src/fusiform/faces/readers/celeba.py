@@ -19,6 +19,7 @@ from fusiform.faces._tables import read_table
 from fusiform.faces.readers import reader
 
 _PLACES = ("", "Anno", "Eval", "Img", "img_align_celeba", "CelebA", "celeba")
+_IMAGE = "image_id"
 _PARTITIONS = {"0": "train", "1": "valid", "2": "test"}
 
 
@@ -38,23 +39,41 @@ def _read(file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     """
     if file.suffix == ".csv":
         table = read_table(file)
-        return table.set_index(table.columns[0])
-    lines = [line.split() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    names, rows = list(columns), lines
+        return _each_once(table.set_index(table.columns[0]), file)
+    names, announced = list(columns), None
     if not columns:
-        if len(lines) < 3 or len(lines[0]) != 1 or not lines[0][0].isdigit():
+        with file.open(encoding="utf-8-sig") as lines:
+            first, names = lines.readline().split(), lines.readline().split()
+        if len(first) != 1 or not first[0].isdigit() or not names:
             raise DataError(f"'{file}' must begin with a count and a line of names, as CelebA's lists do.")
-        names, rows = lines[1], lines[2:]
-        if int(lines[0][0]) != len(rows):
-            raise DataError(
-                f"'{file}' announces {lines[0][0]} images and lists {len(rows)}; it may have been cut short."
-            )
-    odd = next((i for i, row in enumerate(rows) if len(row) != len(names) + 1), None)
-    if odd is not None:
+        announced = int(first[0])
+    try:
+        table = pd.read_csv(
+            file,
+            sep=r"\s+",
+            skiprows=0 if columns else 2,
+            names=[_IMAGE, *names],
+            dtype={_IMAGE: str},
+            index_col=False,
+        ).set_index(_IMAGE)
+    except ValueError as error:
+        raise DataError(f"'{file}' cannot be read: {error}.") from error
+    if announced is not None and announced != len(table):
         raise DataError(
-            f"'{file}': the line of '{rows[odd][0]}' has {len(rows[odd]) - 1} values, expected {len(names)}."
+            f"'{file}' announces {announced} images and lists {len(table)}; it may have been cut short."
         )
-    return pd.DataFrame([row[1:] for row in rows], index=[row[0] for row in rows], columns=names)
+    short = table.index[table.isna().any(axis=1)]
+    if len(short):
+        found = int(table.loc[short[0]].notna().sum())
+        raise DataError(f"'{file}': the line of '{short[0]}' has {found} values, expected {len(names)}.")
+    return _each_once(table, file)
+
+
+def _each_once(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise DataError(f"'{file}' lists {len(twice)} images more than once, the first '{twice[0]}'.")
+    return table
 
 
 def _points(file: Path, ids: Sequence[str]) -> Float[ndarray, "n 5 2"]:
@@ -130,11 +149,9 @@ def open_celeba(path: Path) -> FaceSet:
         schema["identity"] = Attribute("identity")
     partition_file = _find(path, "list_eval_partition")
     if partition_file is not None:
-        partition = _read(partition_file, ["partition"]).iloc[:, 0].reindex(ids)
+        partition = _read(partition_file, ["partition"]).iloc[:, 0].astype("string").map(_PARTITIONS)
         lists.append(partition_file)
-        columns["partition"] = as_kind(
-            partition.map(_PARTITIONS, na_action="ignore"), "categorical", "partition"
-        )
+        columns["partition"] = as_kind(partition.reindex(ids), "categorical", "partition")
         schema["partition"] = Attribute("categorical", description="the published split")
     points_file = _find(path, "list_landmarks_align_celeba")
     points = None

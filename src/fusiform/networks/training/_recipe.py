@@ -201,6 +201,7 @@ RECIPES: dict[str, Recipe] = {
         input_size=(112, 112),
         shortest_side=112,
         padding=4,
+        grey=0.1,
         flip=0.5,
         brightness=0.2,
         contrast=0.2,

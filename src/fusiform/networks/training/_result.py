@@ -122,7 +122,9 @@ class TrainingResult:
         path = self.path(seed=seed, step=step)
         state, about = read_tensors(path)
         asked = self.record["request"]
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in asked["recipe"].items()}
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in asked["recipe"].items()
+        }
         recipe = Recipe(**fields)
         module = build_trunk(asked["network"] if network is None else network, seed=0)
         classes = asked["classes"]

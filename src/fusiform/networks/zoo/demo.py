@@ -72,11 +72,11 @@ class DemoNet(nn.Module):
     """A residual network of under 0.3 million parameters for RGB faces of 112 x 112 pixels.
 
     ``stem`` halves the image, ``stage1`` to ``stage4`` (16, 32, 56 and 96 channels at 56, 28, 14 and 7
-    pixels) hold 1, 2, 2 and 1 residual blocks, ``pool`` averages, ``norm`` centres and scales,
-    ``embedding`` is linear.
+    pixels) hold 1, 2, 2 and 1 residual blocks, ``pool`` averages, ``embedding`` is linear.
 
     Examples
     --------
+    >>> import torch
     >>> net = DemoNet()
     >>> net(torch.zeros(2, 3, 112, 112)).shape
     torch.Size([2, 64])
@@ -95,10 +95,7 @@ class DemoNet(nn.Module):
         self.stage4 = _stage(_WIDTHS[2], _WIDTHS[3], _BLOCKS[3], stride=2)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        # Means are not negative. Without centring them all faces would point the same way, and the cosine
-        # would tell little: the first thousand steps go into unlearning that.
-        self.norm = nn.BatchNorm1d(_WIDTHS[3])
-        self.embedding = nn.Linear(_WIDTHS[3], _EMBEDDING, bias=False)
+        self.embedding = nn.Linear(_WIDTHS[3], _EMBEDDING)
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 64"]:
         """Give the embeddings.
@@ -115,7 +112,7 @@ class DemoNet(nn.Module):
         """
         x = self.stem(x)
         x = self.stage4(self.stage3(self.stage2(self.stage1(x))))
-        return self.embedding(self.norm(self.flatten(self.pool(x))))
+        return self.embedding(self.flatten(self.pool(x)))
 
 
 def _stage(channels_in: int, channels_out: int, blocks: int, *, stride: int) -> nn.Sequential:
