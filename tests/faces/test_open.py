@@ -116,3 +116,21 @@ def test_synthetic_sets_are_a_function_of_their_options():
     assert (aligned.images([4])[0] == aligned.images()[4]).all()
     people = open_faces("synthetic?identities=3&per_identity=2&size=48")
     assert people.table[people.identity].value_counts().tolist() == [2, 2, 2]
+
+
+def test_rendered_images_are_kept_within_bounds_and_cannot_be_written_into(monkeypatch):
+    from fusiform.faces.readers import synthetic as module
+
+    monkeypatch.setattr(module, "_KEPT_BYTES", 2 * 3 * 40 * 40)
+    drawn = []
+    render = module.synthetic.render
+    monkeypatch.setattr(
+        module.synthetic, "render", lambda p, size: drawn.append(len(p)) or render(p, size=size)
+    )
+    faces = open_faces("synthetic?n=3&seed=0&size=40")
+    first = faces.images()
+    kept = first.clone()
+    first.zero_()
+    again = faces.images([2, 1, 0, 1])
+    assert (again == kept[[2, 1, 0, 1]]).all()
+    assert drawn == [3, 1]

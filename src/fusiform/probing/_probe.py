@@ -181,7 +181,7 @@ def best_layers(probes: pd.DataFrame) -> pd.DataFrame:
     >>> best_layers(probes)[["layer", "value"]].values.tolist()
     [['b', 0.7]]
     """
-    primary = probes[probes.metric == probes.kind.map(PRIMARY)]
+    primary = probes[probes.metric == probes.kind.map(PRIMARY)].reset_index(drop=True)
     keys = ["network", "control", "attribute", "layer"]
     valid = primary[primary.split == "valid"]
     chosen = valid.loc[valid.groupby(["control", "attribute"], sort=False).value.idxmax(), keys]

@@ -14,9 +14,11 @@ from fusiform.faces._face_set import FaceSet
 from fusiform.faces._sources import Progress, chunks
 from fusiform.faces.readers import reader
 
+_KEPT_BYTES = 256 * 2**20
+
 
 class RenderedFaces:
-    """A source that renders its rows.
+    """A source that renders its rows, and keeps the first 256 MB of images, for a set is often walked through again.
 
     Parameters
     ----------
@@ -38,6 +40,9 @@ class RenderedFaces:
         self._parameters = parameters
         self._size = size
         self._points = np.full((len(parameters), 68, 2), np.nan)
+        # Not the latest but the first: walking in order through more than fits would push each out before its turn.
+        self._kept: dict[int, UInt8[ndarray, "h w 3"]] = {}
+        self._room = _KEPT_BYTES // (3 * size * size)
         # The last rendering: images, then the masks of several parts, are asked for row by row alike.
         self._last: tuple[tuple[int, ...], synthetic.Rendering] | None = None
 
@@ -51,11 +56,14 @@ class RenderedFaces:
 
     def read(self, rows: Sequence[int]) -> list[UInt8[ndarray, "h w 3"]]:
         """RGB pixels."""
-        return [
-            np.ascontiguousarray(image.numpy().transpose(1, 2, 0))
-            for chunk in chunks(rows)
-            for image in self._render(chunk).images
-        ]
+        new: dict[int, UInt8[ndarray, "h w 3"]] = {}
+        for chunk in chunks([row for row in dict.fromkeys(rows) if row not in self._kept]):
+            for row, image in zip(chunk, self._render(chunk).images, strict=True):
+                new[row] = np.ascontiguousarray(image.numpy().transpose(1, 2, 0))
+                if len(self._kept) < self._room:
+                    self._kept[row] = new[row]
+        # Copies, so that nobody can write into what is kept.
+        return [self._kept[row].copy() if row in self._kept else new[row] for row in rows]
 
     def size(self, row: int) -> tuple[int, int] | None:
         """Height and width."""
