@@ -48,8 +48,9 @@ def test_equal_to_scikit_learn_on_whole_activations(net, faces, table, layer):
     X = net.activations(net.prepare(faces.images()), [layer])[layer].detach().flatten(1).double().numpy()
     sampling = sample(faces, ATTRIBUTES, n_train=200, n_valid=80)
     pool = X[sampling.pool]
-    spread = pool.std(axis=0, ddof=1)
-    X = (X - pool.mean(axis=0)) / np.where(spread > 1e-6, spread, np.inf)
+    squares = (pool - pool.mean(axis=0)) ** 2
+    alive = (squares.sum(axis=0) > 0) & (squares.max(axis=0) <= 0.5 * squares.sum(axis=0))
+    X = (X - pool.mean(axis=0)) / np.where(alive, pool.std(axis=0, ddof=1), np.inf)
     for draw in sampling.draws:
         y = draw.values[draw.train]
         fit = PLSRegression(n_components=8, scale=False, tol=1e-15).fit(X[draw.train], y)

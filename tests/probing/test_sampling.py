@@ -18,6 +18,10 @@ class Faces:
     def __len__(self):
         return len(self.table)
 
+    @property
+    def identity(self):
+        return "identity" if "identity" in self.schema else None
+
 
 def made_up(n=1000, people=100, seed=0, **columns):
     rng = np.random.default_rng(seed)

@@ -78,8 +78,8 @@ def stream(
     ...     def update(self, layer, rows, activations):
     ...         print(layer.name, rows, tuple(activations.shape))
     >>> stream(load_network("demo"), open_faces("synthetic?n=3"), ["pool"], [Shapes()], batch_size=2)
-    pool slice(0, 2, None) (2, 96)
-    pool slice(2, 3, None) (1, 96)
+    pool slice(0, 2, None) (2, 96, 1, 1)
+    pool slice(2, 3, None) (1, 96, 1, 1)
     """
     if batch_size < 1:
         raise DataError(f"The 'batch_size' of a stream must be at least 1; got {batch_size}.")

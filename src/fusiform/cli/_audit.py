@@ -77,7 +77,9 @@ def audit(
         "batch_size": batch_size,
     }
     options = _read(config) if config is not None else {}
-    out = out or (Path(options.pop("out")) if "out" in options else None)
+    configured = options.pop("out", None)
+    if out is None and configured is not None:
+        out = Path(configured)
     options |= {name: value for name, value in given.items() if value is not None}
     if out is None:
         raise SpecError(

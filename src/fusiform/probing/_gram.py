@@ -8,12 +8,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 _ROW_CHUNKS = 6
+_ONE_IMAGE = 0.5  # of a feature's variance
 
 Blocks = Callable[[], Iterator[Float[Tensor, "n b"]]]
 
 
 def pooled_gram(blocks: Blocks, n_pool: int) -> Float[Tensor, "p p"]:
     """K = ZZ' of the pool's features, each scaled to unit variance over the pool.
+
+    Features that do not vary, and those that owe more than half of their variance to one image, count zero.
 
     Only the lower triangle is multiplied, in row chunks, so the cost is 7/12 of the full product.
 
@@ -72,7 +75,11 @@ def _standardised(block: Tensor, n_pool: int) -> Tensor:
     mean = pool.mean(dim=0)
     # The spread of what is centred already: E[x²] - E[x]² would cancel.
     z = block - mean
-    deviation = z[:n_pool].square().sum(dim=0).div_(max(1, n_pool - 1)).sqrt_()
-    # A feature that does not vary carries nothing; rounding must not blow it up.
+    squares = z[:n_pool].square()
+    total = squares.sum(dim=0)
+    deviation = total.div(max(1, n_pool - 1)).sqrt_()
+    # A feature that does not vary carries nothing; rounding must not blow it up. Nor must a unit that is all
+    # but dead, whose variance is one image's: scaled to one, it would drown all else wherever it wakes up.
     dead = deviation <= 1e-6 * mean.abs().clamp(min=torch.finfo(deviation.dtype).tiny)
+    dead |= squares.amax(dim=0) > _ONE_IMAGE * total
     return z.mul_(torch.where(dead, 0.0, 1.0 / deviation))

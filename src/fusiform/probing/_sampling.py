@@ -7,9 +7,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from fusiform.errors import DataError, nearest
-from fusiform.faces import Attribute, FaceSet
+from fusiform.faces import Attribute, FaceSet, identity_codes, split_identities
 
-_SHARES = np.array([0.6, 0.2, 0.2])
+_SHARES = (0.6, 0.2, 0.2)
 _TRAIN, _VALID, _TEST = 0, 1, 2
 _MIN_TRAIN = 20
 _MIN_TEST = 40
@@ -133,7 +133,7 @@ def sample(
     ['Male', 'yaw']
     """
     names = _chosen(faces, attributes)
-    groups = _groups(faces)
+    groups = identity_codes(faces.table[faces.identity]) if faces.identity else np.arange(len(faces))
     columns = {name: _values(faces.table[name], faces.schema[name]) for name in names}
     split = _split(groups, columns, seed)
     if (split == _TRAIN).sum() > _MAX_POOL:
@@ -181,17 +181,6 @@ def _chosen(faces: FaceSet, attributes: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(attributes))
 
 
-def _groups(faces: FaceSet) -> ndarray:
-    identity = next((n for n, a in faces.schema.items() if a.kind == "identity"), None)
-    if identity is None:
-        return np.arange(len(faces))
-    codes, known = pd.factorize(faces.table[identity])
-    codes = codes.astype(np.int64)
-    unknown = codes < 0
-    codes[unknown] = len(known) + np.arange(unknown.sum())
-    return codes
-
-
 def _values(column: pd.Series, attribute: Attribute) -> tuple[ndarray, tuple[str, ...]]:
     if attribute.kind == "continuous":
         values = pd.to_numeric(column).astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -204,35 +193,24 @@ def _values(column: pd.Series, attribute: Attribute) -> tuple[ndarray, tuple[str
 
 
 def _split(groups: ndarray, columns: dict[str, tuple[ndarray, tuple[str, ...]]], seed: int) -> ndarray:
-    """Deal identities out so that every class of every attribute is split 60/20/20 as nearly as may be.
-
-    The groups richest in rare classes are dealt first, each to the split that still lacks most of what it
-    brings (iterative stratification, Sechidis et al. 2011, for groups instead of images).
-    """
-    labels = [np.ones(len(groups))]
+    """The part of each face, every class of every attribute split 60/20/20 as nearly as may be."""
+    labels = []
     for values, classes in columns.values():
         if classes:
-            labels += [(values == k).astype(np.float64) for k in range(len(classes))]
+            labels += [values == k for k in range(len(classes))]
         else:
-            # Quartiles stand in for classes.
-            known = values[np.isfinite(values)]
-            edges = np.quantile(known, [0.25, 0.5, 0.75]) if known.size else np.zeros(0)
-            quarter = np.where(np.isfinite(values), np.searchsorted(edges, values), -1)
-            labels += [(quarter == k).astype(np.float64) for k in range(4)]
-    counts = np.zeros((groups.max() + 1, len(labels)))
-    np.add.at(counts, groups, np.stack(labels, axis=1))
-    total = counts.sum(axis=0)
-    weighted = counts[:, total > 0] / total[total > 0]
-    rng = np.random.default_rng([seed, 0])
-    order = np.lexsort([rng.random(len(weighted)), -weighted.max(axis=1)])
-    lacking = np.repeat(_SHARES[:, None], weighted.shape[1], axis=1)
-    assigned = np.zeros(len(weighted), dtype=np.int64)
-    for group in order:
-        brings = weighted[group]
-        choice = int(np.argmax((lacking / _SHARES[:, None]) @ brings))
-        assigned[group] = choice
-        lacking[choice] -= brings
-    return assigned[groups]
+            # Quarters of the range of ranks stand in for classes.
+            known = np.isfinite(values)
+            edges = np.quantile(values[known], [0.25, 0.5, 0.75]) if known.any() else np.zeros(0)
+            quarter = np.where(known, np.searchsorted(edges, values), -1)
+            labels += [quarter == k for k in range(4)]
+    parts = split_identities(
+        groups, fractions=_SHARES, labels=np.stack(labels, axis=1).astype(np.float64), seed=seed
+    )
+    split = np.empty(len(groups), dtype=np.int64)
+    for number, rows in enumerate(parts):
+        split[rows] = number
+    return split
 
 
 def _with_enough_tests(

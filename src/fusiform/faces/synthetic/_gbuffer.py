@@ -1,15 +1,19 @@
 """Projection and the z-buffer: shells on coarse grids in, the visible surface point of every sample pixel out.
 
 A shell's coarse grid is projected, then resampled row by row and column by column so finely that neighbours fall
-at most about a pixel apart, and scattered into the buffer. A sample's key holds its depth in the high and its number in
-the low 32 bits, so one integer minimum per pixel keeps the nearest and says which it was, whatever the order.
+at most about a pixel apart, and scattered into the buffer. A sample's key holds its depth in the high 32 bits, then
+4 bits for its shell and 28 for its number within it, so one integer minimum per pixel keeps the nearest and says
+which it was, whatever the order.
+
+Arrays are NumPy's: half of the work is operations so small that the call is the cost, and NumPy's calls are several
+times cheaper than torch's.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
 
 __all__ = [
     "Camera",
@@ -26,12 +30,16 @@ __all__ = [
     "samples",
 ]
 
-_EMPTY = torch.iinfo(torch.int64).max
+_EMPTY = np.iinfo(np.int64).max
+_NUMBER_BITS, _NO_SHELL = 28, 15  # of a key's low half; an empty place has all of its shell's bits set
 _SPAN = 3.05  # dm that the image is high at the head's middle
 DISTANCE = 11.0  # dm from the camera to the head's middle
 _PIVOT = (0.0, -0.75, -0.12)  # about which the head turns
 _LOOK_Y = -0.13
 _DENSITY = 0.85  # parts per sample pixel; the single gaps that this leaves are filled
+_NEAR = 0.015  # dm; steeper than that within one sample is a gap, not a slope
+
+Matrix = list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,11 @@ class Shell:
     ----------
     name : str
         What it is: "head", "hair", ...
-    position : Tensor
+    position : ndarray
         Points in the head's frame, ``(3, rows, columns)``, dm; rows run so that rows x columns points outward.
-    uv : Tensor
+    uv : ndarray
         Surface coordinates and whatever else colours need, ``(k, rows, columns)``.
-    keep : Tensor, optional
+    keep : ndarray, optional
         The surface exists where this is positive, ``(rows, columns)``.
     torso : bool, default False
         Whether it turns with the body rather than with the head.
@@ -55,9 +63,9 @@ class Shell:
     """
 
     name: str
-    position: Tensor
-    uv: Tensor
-    keep: Tensor | None = None
+    position: np.ndarray
+    uv: np.ndarray
+    keep: np.ndarray | None = None
     torso: bool = False
     closed: bool = False
 
@@ -67,8 +75,8 @@ class Camera:
     """Pose and projection of one face onto a buffer of ``side`` x ``side`` samples."""
 
     side: int
-    head: Tensor
-    torso: Tensor
+    head: Matrix
+    torso: Matrix
     shift: tuple[float, float]
     zoom: float
 
@@ -84,88 +92,109 @@ class Camera:
         """Samples per unit of x / depth."""
         return self.side / _SPAN * DISTANCE * self.zoom
 
-    def away(self, n: Tensor, pixel: Tensor) -> Tensor:
+    def away(self, n: np.ndarray, pixel: np.ndarray) -> np.ndarray:
         """Whether normals (3, m) seen at flat pixels (m,) point away from the camera."""
-        x = (pixel % self.side + 0.5 - self.side / 2 - self.shift[0]) / self.focal
-        y = -((pixel // self.side) + 0.5 - self.side / 2 - self.shift[1]) / self.focal
+        row, column = np.divmod(pixel.astype(np.int32), np.int32(self.side))
+        x = (column.astype(np.float32) + (0.5 - self.side / 2 - self.shift[0])) / self.focal
+        y = -(row.astype(np.float32) + (0.5 - self.side / 2 - self.shift[1])) / self.focal
         return n[2] < n[0] * x + n[1] * y
 
 
-def _rotation(yaw: float, pitch: float, roll: float) -> Tensor:
+def _rotation(yaw: float, pitch: float, roll: float) -> Matrix:
     y, x, z = math.radians(yaw), -math.radians(pitch), -math.radians(roll)
-    turn = torch.tensor([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
-    nod = torch.tensor([[1, 0, 0], [0, math.cos(x), -math.sin(x)], [0, math.sin(x), math.cos(x)]])
-    tilt = torch.tensor([[math.cos(z), -math.sin(z), 0], [math.sin(z), math.cos(z), 0], [0, 0, 1]])
-    return tilt @ nod @ turn
+    turn = np.array([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
+    nod = np.array([[1, 0, 0], [0, math.cos(x), -math.sin(x)], [0, math.sin(x), math.cos(x)]])
+    tilt = np.array([[math.cos(z), -math.sin(z), 0], [math.sin(z), math.cos(z), 0], [0, 0, 1]])
+    matrix: Matrix = (tilt @ nod @ turn).tolist()
+    return matrix
 
 
-def place(position: Tensor, camera: Camera, torso: bool = False) -> Tensor:
+def place(position: np.ndarray, camera: Camera, torso: bool = False) -> np.ndarray:
     """Points of the head's frame turned into the camera's: (3, ...) -> (3, ...)."""
-    r = (camera.torso if torso else camera.head).tolist()
     x, y, z = (position[i] - _PIVOT[i] for i in range(3))
+    out = np.empty_like(position)
     # Written out: a matrix product may sum in another order in another batch.
-    return torch.stack([r[i][0] * x + r[i][1] * y + r[i][2] * z + _PIVOT[i] for i in range(3)])
+    for row, (a, b, c), pivot in zip(out, camera.torso if torso else camera.head, _PIVOT, strict=True):
+        np.multiply(x, a, row)
+        row += y * b
+        row += z * c
+        row += pivot
+    return out
 
 
-def project(placed: Tensor, camera: Camera) -> Tensor:
+def project(placed: np.ndarray, camera: Camera) -> np.ndarray:
     """Camera frame to buffer coordinates (x, y in samples, pixel centres at .5; depth in dm): (3, ...) -> (3, ...)."""
-    depth = DISTANCE - placed[2]
-    focal = camera.focal
-    x = camera.side / 2 + camera.shift[0] + focal * placed[0] / depth
-    y = camera.side / 2 + camera.shift[1] - focal * (placed[1] - _LOOK_Y) / depth
-    return torch.stack((x, y, depth))
+    out = np.empty_like(placed)
+    depth = np.subtract(DISTANCE, placed[2], out[2])
+    scale = camera.focal / depth
+    np.multiply(placed[0], scale, out[0])
+    np.multiply(_LOOK_Y - placed[1], scale, out[1])
+    out[0] += camera.side / 2 + camera.shift[0]
+    out[1] += camera.side / 2 + camera.shift[1]
+    return out
 
 
-def normals(placed: Tensor) -> Tensor:
+def normals(placed: np.ndarray) -> np.ndarray:
     """Unit normals of a grid of points by central differences: (3, rows, columns)."""
-    ax, ay, az = _difference(placed, 2)
-    bx, by, bz = _difference(placed, 1)
-    n = torch.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx))
-    return n / length(n).clamp(min=1e-9)
+    ax, ay, az = _difference(placed.swapaxes(1, 2)).swapaxes(1, 2)
+    bx, by, bz = _difference(placed)
+    n = np.empty_like(placed)
+    n[0] = ay * bz - az * by
+    n[1] = az * bx - ax * bz
+    n[2] = ax * by - ay * bx
+    n /= np.maximum(length(n), 1e-9)
+    return n
 
 
-def length(v: Tensor) -> Tensor:
-    """Euclidean length of vectors (3, ...); three products are faster than torch's norm over the first axis."""
-    return (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt()
+def length(v: np.ndarray) -> np.ndarray:
+    """Euclidean length of vectors (3, ...)."""
+    return np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
 
 
-def _difference(grid: Tensor, dim: int) -> Tensor:
-    n = grid.shape[dim]
-    middle = grid.narrow(dim, 2, n - 2) - grid.narrow(dim, 0, n - 2)
-    first = 2 * (grid.narrow(dim, 1, 1) - grid.narrow(dim, 0, 1))
-    last = 2 * (grid.narrow(dim, n - 1, 1) - grid.narrow(dim, n - 2, 1))
-    return torch.cat((first, middle, last), dim)
+def _difference(grid: np.ndarray) -> np.ndarray:
+    """Central differences (twice the one-sided ones at the ends) over the middle axis."""
+    out = np.empty_like(grid)
+    np.subtract(grid[:, 2:], grid[:, :-2], out[:, 1:-1])
+    out[:, 0] = 2 * (grid[:, 1] - grid[:, 0])
+    out[:, -1] = 2 * (grid[:, -1] - grid[:, -2])
+    return out
 
 
-def _positions(steps: Tensor) -> Tensor:
+def _positions(steps: np.ndarray) -> np.ndarray:
     """Fractional grid positions so that every interval is cut into as many parts as its step (samples) asks for."""
-    parts = torch.ceil(steps * _DENSITY).clamp(0, 256).long()
-    starts = torch.repeat_interleave(torch.arange(len(parts)), parts)
-    within = torch.arange(len(starts)) - torch.repeat_interleave(torch.cumsum(parts, 0) - parts, parts)
-    fine = starts + (within + 0.5) / torch.repeat_interleave(parts, parts).clamp(min=1)
-    return fine.float()
+    parts = np.ceil(steps * _DENSITY).clip(0, 256).astype(np.intp)
+    starts = np.repeat(np.arange(len(parts)), parts)
+    within = np.arange(len(starts)) - np.repeat(np.cumsum(parts) - parts, parts)
+    fine: np.ndarray = (starts + (within + 0.5) / np.repeat(parts, parts)).astype(np.float32)
+    return fine
 
 
-def _lerp(grid: Tensor, at: Tensor, dim: int) -> Tensor:
-    i = at.floor().long().clamp(max=grid.shape[dim] - 2)
-    f = at - i
-    f = f[:, None] if dim == 1 else f
-    low, high = grid.index_select(dim, i), grid.index_select(dim, i + 1)
-    return low + (high - low) * f
+def _split(at: np.ndarray, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fractional positions as the index of the interval (at most ``last``) and the share of it."""
+    i = np.minimum(at.astype(np.intp), last)
+    return i, at - i.astype(np.float32)
+
+
+def _flat_steps(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a grid (rows, columns) flat, and how far it is from each of its values to the next."""
+    flat = np.ascontiguousarray(grid).reshape(-1)
+    step = np.zeros_like(flat)
+    np.subtract(flat[1:], flat[:-1], step[:-1])
+    return flat, step
 
 
 def samples(
-    screen: Tensor, keep: Tensor | None, facing: Tensor | None, side: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Samples of one projected shell.
+    screen: np.ndarray, keep: np.ndarray | None, facing: np.ndarray | None, side: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Samples of one projected shell that fall on the buffer.
 
     Parameters
     ----------
-    screen : Tensor
+    screen : ndarray
         ``(3, rows, columns)`` from `project`.
-    keep : Tensor, optional
+    keep : ndarray, optional
         ``(rows, columns)``, positive where the surface exists.
-    facing : Tensor, optional
+    facing : ndarray, optional
         ``(rows, columns)`` bool, False where the back of a closed surface is turned to the camera; rows and columns
         of which nothing faces it are left out.
     side : int
@@ -173,31 +202,45 @@ def samples(
 
     Returns
     -------
-    tuple of Tensor
-        Fractional rows ``(a,)``, fractional columns ``(b,)``; flat pixel ``(a, b)`` (-1 off the buffer or where the
-        surface does not exist) and depth ``(a, b)``.
+    tuple of ndarray
+        Fractional rows ``(a,)`` and columns ``(b,)`` of the fine grid; then for its points on the buffer at which the
+        surface exists their number (row by row) in it, flat pixel and depth, each ``(m,)``.
     """
-    x, y = (
-        screen[0].clamp(-2, side + 2),
-        screen[1].clamp(-2, side + 2),
-    )  # nothing off the picture needs to be dense
-    down = (x[1:] - x[:-1]).square() + (y[1:] - y[:-1]).square()
-    right = (x[:, 1:] - x[:, :-1]).square() + (y[:, 1:] - y[:, :-1]).square()
-    needed = None if facing is None else facing
+    x, y = screen[:2].clip(-2, side + 2)  # nothing off the picture needs to be dense
+    down = np.square(x[1:] - x[:-1]) + np.square(y[1:] - y[:-1])
+    right = np.square(x[:, 1:] - x[:, :-1]) + np.square(y[:, 1:] - y[:, :-1])
+    needed = facing
     if keep is not None:
-        needed = (keep > 0) if needed is None else needed & (keep > 0)
+        needed = keep > 0 if needed is None else needed & (keep > 0)
     if needed is not None:
-        down = down * (needed[1:] | needed[:-1])
-        right = right * (needed[:, 1:] | needed[:, :-1])
-    rows, columns = _positions(down.amax(1).sqrt()), _positions(right.amax(0).sqrt())
-    channels = screen if keep is None else torch.cat((screen, keep[None]))
-    fine = _lerp(_lerp(channels, columns, 2), rows, 1)  # whole rows are cheaper to pick than columns
-    x, y = fine[0].floor(), fine[1].floor()
-    inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
+        down *= needed[1:] | needed[:-1]
+        right *= needed[:, 1:] | needed[:, :-1]
+    rows, columns = _positions(np.sqrt(down.max(1))), _positions(np.sqrt(right.max(0)))
+    height, width = screen.shape[1:]
+    i, down_share = _split(rows, height - 2)
+    j, right_share = _split(columns, width - 2)
+    at = (np.arange(height) * width)[:, None] + j  # one axis of places: takes along a second axis are slow
+
+    def fine(grid: np.ndarray) -> np.ndarray:
+        flat, step = _flat_steps(grid)
+        wide = step.take(at)
+        wide *= right_share
+        wide += flat.take(at)
+        out = (wide[1:] - wide[:-1]).take(i, 0)
+        out *= down_share[:, None]
+        out += wide.take(i, 0)
+        return out.reshape(-1)
+
+    x, y = fine(screen[0]), fine(screen[1])
+    inside = x >= 0
+    for within in (x < side, y >= 0, y < side):
+        inside &= within
     if keep is not None:
-        inside &= fine[3] > 0
-    pixel = torch.where(inside, y * side + x, -1).int()
-    return rows, columns, pixel, fine[2]
+        inside &= fine(keep) > 0
+    number = inside.nonzero()[0]
+    # Positive, so that cutting off the fraction rounds down.
+    pixel = y.take(number).astype(np.intp) * side + x.take(number).astype(np.intp)
+    return rows, columns, number, pixel, fine(screen[2]).take(number)
 
 
 @dataclass(frozen=True)
@@ -206,58 +249,60 @@ class GBuffer:
 
     Attributes
     ----------
-    key : Tensor
-        ``(side * side,)`` int64, depth and sample number; `_EMPTY` where nothing is.
-    shell : Tensor
-        ``(side * side,)`` int64, index of the shell seen, -1 for none.
-    pixels : list of Tensor
+    key : ndarray
+        ``(side * side,)`` int64: depth, shell and number of the sample; `_EMPTY` where nothing is.
+    depth : ndarray
+        ``(side * side,)`` float32, dm; infinite where nothing is.
+    shell : ndarray
+        ``(side * side,)`` int8, index of the shell seen, 15 for none.
+    pixels : list of ndarray
         Per shell the flat pixels ``(m,)``.
-    at : list of Tensor
-        Per shell fractional row and column ``(2, m)``.
+    at : list of tuple of ndarray
+        Per shell fractional row and column, each ``(m,)``.
     """
 
-    key: Tensor
-    shell: Tensor
-    pixels: list[Tensor]
-    at: list[Tensor]
+    key: np.ndarray
+    depth: np.ndarray
+    shell: np.ndarray
+    pixels: list[np.ndarray]
+    at: list[tuple[np.ndarray, np.ndarray]]
 
 
-def key_depth(key: Tensor) -> Tensor:
+def key_depth(key: np.ndarray) -> np.ndarray:
     """Depth in dm of the z-buffer's keys; infinite where nothing is."""
-    depth = (key >> 32).int().view(torch.float32)
-    return torch.where(key == _EMPTY, torch.inf, depth)
+    depth = (key >> 32).astype(np.int32).view(np.float32)
+    depth[key == _EMPTY] = np.inf
+    return depth
 
 
-def fill_holes(key: Tensor, side: int) -> Tensor:
-    """Close one-pixel gaps: a sample that both neighbours across lie well in front of takes the farther of theirs."""
-    near = 0.015  # dm; steeper than that within one sample is a gap, not a slope
-    grid = key.view(side, side)
-    for dim in (1, 0):
-        before, here, after = (
-            grid.narrow(dim, 0, side - 2),
-            grid.narrow(dim, 1, side - 2),
-            grid.narrow(dim, 2, side - 2),
-        )
-        cover = torch.maximum(before, after)
-        gap = key_depth(cover) < key_depth(here) - near
-        filled = torch.where(gap, cover, here)
-        first, last = grid.narrow(dim, 0, 1), grid.narrow(dim, side - 1, 1)
-        grid = torch.cat((first, filled, last), dim)
-    return grid.reshape(-1)
+def fill_holes(key: np.ndarray, depth: np.ndarray, side: int) -> None:
+    """Close one-pixel gaps: a sample that both neighbours across lie well in front of takes the farther of theirs.
+
+    Changes the keys and depths, each ``(side * side,)``, in place.
+    """
+    grid = depth.reshape(side, side)
+    for step, (before, here, after) in (
+        (1, (grid[:, :-2], grid[:, 1:-1], grid[:, 2:])),
+        (side, (grid[:-2], grid[1:-1], grid[2:])),
+    ):
+        row, column = (np.maximum(before, after) < here - _NEAR).nonzero()
+        gap = row * side + column + step
+        key[gap] = np.maximum(key[gap - step], key[gap + step])
+        depth[gap] = np.maximum(depth[gap - step], depth[gap + step])
 
 
 def rasterize(
-    screens: list[Tensor], keeps: list[Tensor | None], facings: list[Tensor | None], side: int
+    screens: list[np.ndarray], keeps: list[np.ndarray | None], facings: list[np.ndarray | None], side: int
 ) -> GBuffer:
     """Scatter all shells into one z-buffer.
 
     Parameters
     ----------
-    screens : list of Tensor
-        Projected grids ``(3, rows, columns)``.
-    keeps : list of Tensor or None
+    screens : list of ndarray
+        Projected grids ``(3, rows, columns)``, fewer than 15.
+    keeps : list of ndarray or None
         Where each surface exists.
-    facings : list of Tensor or None
+    facings : list of ndarray or None
         Where the front of each closed surface is turned to the camera.
     side : int
         Buffer size.
@@ -266,46 +311,52 @@ def rasterize(
     -------
     GBuffer
     """
-    key = torch.full(
-        (side * side + 1,), _EMPTY, dtype=torch.int64
-    )  # the last place takes what is off the buffer
-    offset, starts, grids = 0, [], []
-    for screen, keep, facing in zip(screens, keeps, facings, strict=True):
-        rows, columns, pixel, depth = samples(screen, keep, facing, side)
-        pixel = pixel.flatten()
-        number = torch.arange(offset, offset + pixel.numel())
-        keys = (depth.flatten().view(torch.int32).long() << 32) | number
-        flat = torch.where(pixel < 0, side * side, pixel).long()
-        key.scatter_reduce_(0, flat, keys, "amin")
-        starts.append(offset)
+    key = np.full(side * side, _EMPTY, np.int64)
+    scattered = torch.from_numpy(key)  # NumPy has no minimum over repeated places that is as fast
+    grids = []
+    for i, (screen, keep, facing) in enumerate(zip(screens, keeps, facings, strict=True)):
+        rows, columns, number, pixel, depth = samples(screen, keep, facing, side)
+        keys = depth.view(np.int32).astype(np.int64)
+        keys <<= 32
+        keys |= number
+        keys |= i << _NUMBER_BITS
+        scattered.scatter_reduce_(0, torch.from_numpy(pixel), torch.from_numpy(keys), "amin")
         grids.append((rows, columns))
-        offset += pixel.numel()
-    key = fill_holes(key[:-1], side)
-    number = key & 0xFFFFFFFF
-    seen = key != _EMPTY
-    shell = torch.bucketize(number, torch.tensor(starts), right=True) - 1
-    shell = torch.where(seen, shell, -1)
+    depth = key_depth(key)
+    fill_holes(key, depth, side)
+    shell = ((key >> _NUMBER_BITS) & _NO_SHELL).astype(np.int8)
     pixels, at = [], []
     for i, (rows, columns) in enumerate(grids):
-        where = (shell == i).nonzero()[:, 0]
-        local = number[where] - starts[i]
-        width = max(len(columns), 1)
+        where = (shell == i).nonzero()[0]
+        local = (key.take(where) & ((1 << _NUMBER_BITS) - 1)).astype(np.int32)
+        row, column = np.divmod(local, np.int32(max(len(columns), 1)))
         pixels.append(where)
-        at.append(torch.stack((rows[local // width], columns[local % width])))
-    return GBuffer(key, shell, pixels, at)
+        at.append((rows.take(row), columns.take(column)))
+    return GBuffer(key, depth, shell, pixels, at)
 
 
-def fetch(grid: Tensor, at: Tensor) -> Tensor:
-    """Bilinear reading of a coarse grid (k, rows, columns) at fractional (row, column) (2, m) -> (k, m)."""
-    k, height, width = grid.shape
-    r, c = at[0].floor().clamp(max=height - 2), at[1].floor().clamp(max=width - 2)
-    fr, fc = at[0] - r, at[1] - c
-    first = (r * width + c).long()
-    flat = grid.reshape(k, -1).T.contiguous()  # a point's values side by side: one reach into memory for all
-    fr, fc = fr[:, None], fc[:, None]
-    a, b = flat.index_select(0, first), flat.index_select(0, first + 1)
-    top = a + (b - a) * fc
-    first = first + width
-    a, b = flat.index_select(0, first), flat.index_select(0, first + 1)
-    bottom = a + (b - a) * fc
-    return (top + (bottom - top) * fr).T.contiguous()
+def fetch(at: tuple[np.ndarray, np.ndarray], *grids: np.ndarray) -> list[np.ndarray]:
+    """Bilinear reading of coarse grids (k, rows, columns) at fractional rows and columns (m,) -> (k, m) each."""
+    height, width = grids[0].shape[1:]
+    r, down = _split(at[0], height - 2)
+    c, right = _split(at[1], width - 2)
+    first = r * width + c
+    below = first + width
+
+    def read(grid: np.ndarray, out: np.ndarray) -> None:
+        flat, step = _flat_steps(grid)
+        top = step.take(first)
+        top *= right
+        top += flat.take(first)
+        bottom = step.take(below)
+        bottom *= right
+        bottom += flat.take(below)
+        bottom -= top
+        bottom *= down
+        np.add(top, bottom, out)
+
+    fields = [np.empty((len(grid), len(first)), np.float32) for grid in grids]
+    for grid, out in zip(grids, fields, strict=True):
+        for channel, values in zip(grid, out, strict=True):
+            read(channel, values)
+    return fields

@@ -1,14 +1,11 @@
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fusiform.errors import DataError, SpecError, nearest
@@ -25,6 +22,7 @@ __all__ = ["PARTS", "Rendering", "render"]
 
 _SIZES = (32, 512)
 _SAMPLES = 2  # sample pixels along each side of an image pixel
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # the samples of a pixel: row and column
 _HEAD = 0  # its place among the surfaces
 
 
@@ -116,7 +114,7 @@ def _build(m: Face) -> list[gb.Shell]:
     return out
 
 
-def _paint(shell: gb.Shell, uv: Tensor, n: Tensor, m: Face) -> colour.Paint:
+def _paint(shell: gb.Shell, uv: np.ndarray, n: np.ndarray, m: Face) -> colour.Paint:
     if shell.name == "head":
         return paint_head(uv, m)
     if shell.name == "neck":
@@ -130,62 +128,79 @@ def _paint(shell: gb.Shell, uv: Tensor, n: Tensor, m: Face) -> colour.Paint:
     return colour.paint_ear(uv, m, BITS[shell.name])
 
 
-def _facing(placed: Tensor, n: Tensor, shell: gb.Shell) -> Tensor:
+def _facing(placed: np.ndarray, n: np.ndarray, shell: gb.Shell) -> np.ndarray:
     """Where a surface can be seen: turned to the camera, a margin for its curvature included."""
     x, y, z = placed
     turned = n[0] * -x + n[1] * -y + n[2] * (gb.DISTANCE - z) > -0.1 * gb.DISTANCE
     # Beside the face hair stands off the temple, and under its edge its inner side shows.
-    return turned | (shell.uv[0].abs() < 2.1) if shell.name == "hair" else turned
+    return turned | (abs(shell.uv[0]) < 2.1) if shell.name == "hair" else turned
 
 
-def _single(planes: Tensor) -> Tensor:
+def _single(planes: np.ndarray) -> np.ndarray:
     """Bit planes to the one label of each pixel: the first in `PARTS`, which is the lowest bit set."""
-    return (planes & -planes).float().log2().round().to(torch.uint8)
+    exponent: np.ndarray = np.frexp((planes & -planes).astype(np.float32))[1] - 1
+    return exponent.astype(np.uint8)
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
     reach = max(1, int(3 * sigma + 0.5))
-    x = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    bell = torch.exp(-0.5 * (x / sigma) ** 2)
+    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     kernel: list[float] = (bell / bell.sum()).tolist()
     size = image.shape[-1]
     for dim in (1, 2):
-        pad = (reach, reach, 0, 0) if dim == 2 else (0, 0, reach, reach)
-        wide = F.pad(image[None], pad, mode="replicate")[0]
-        image = torch.zeros_like(image)
+        pad = [(0, 0), (0, 0), (0, 0)]
+        pad[dim] = (reach, reach)
+        wide = np.pad(image, pad, "edge")
+        image = np.zeros_like(image)
         for i, weight in enumerate(kernel):
-            image += weight * wide.narrow(dim, i, size)
+            image += weight * (wide[:, i : i + size] if dim == 1 else wide[:, :, i : i + size])
     return image
 
 
-def _finish(light: Tensor, p: SimpleNamespace, size: int) -> Tensor:
+def _finish(light: np.ndarray, p: SimpleNamespace, size: int) -> np.ndarray:
     """Linear light of the samples to the image's bytes."""
-    image = light.view(3, size, _SAMPLES, size, _SAMPLES)
-    image = image.sum((2, 4)) / _SAMPLES**2
+    samples = light.reshape(3, size, _SAMPLES, size, _SAMPLES)
+    image = (samples[:, :, 0, :, 0] + samples[:, :, 0, :, 1]) + (
+        samples[:, :, 1, :, 0] + samples[:, :, 1, :, 1]
+    )
+    image /= _SAMPLES**2
     if p.blur > 0:
         image = _blur(image, 0.025 * size * p.blur)
     if p.greyscale:
-        image = (0.2126 * image[0] + 0.7152 * image[1] + 0.0722 * image[2]).expand(3, size, size)
-    image = image.clamp(0, 1).sqrt()
-    return (image * 255 + 0.5).to(torch.uint8)
+        image = (0.2126 * image[0] + 0.7152 * image[1] + 0.0722 * image[2])[None]
+    bytes_: np.ndarray = (np.sqrt(image.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
+    return bytes_
 
 
-def _landmarks(m: Face, camera: gb.Camera, key: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _landmarks(m: Face, camera: gb.Camera, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     theta, y = landmark_charts(m)
     points = gb.project(gb.place(head_points(theta, y, m)[0], camera), camera)
     side = camera.side
-    column, row = points[0].floor().long(), points[1].floor().long()
+    column, row = np.floor(points[:2]).astype(np.intp)
     inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-    column, row = column.clamp(1, side - 2), row.clamp(1, side - 2)
-    depth = gb.key_depth(key)
-    around = [depth[(row + i) * side + column + j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    column, row = column.clip(1, side - 2), row.clip(1, side - 2)
     # A point on a slope lies behind a neighbouring sample: the farthest of nine and a little more decide.
-    near = torch.stack(around).amax(0)
+    around = np.add.outer((-side, 0, side), (-1, 0, 1)).ravel()
+    near = depth.take(row * side + column + around[:, None]).max(0)
     visible = inside & (points[2] < near + 0.04)
-    return (points[:2].T / _SAMPLES).numpy().astype(np.float32), visible.numpy()
+    return points[:2].T / _SAMPLES, visible
 
 
-def _face(p: SimpleNamespace, size: int) -> tuple[Tensor | np.ndarray, ...]:
+def _nearest(depth: np.ndarray, size: int) -> np.ndarray:
+    """Flat index of the sample nearest to the viewer in every pixel: ``(size, size)``."""
+    side = size * _SAMPLES
+    grid = depth.reshape(size, _SAMPLES, size, _SAMPLES)
+    row, column = np.ogrid[0:side:_SAMPLES, 0:side:_SAMPLES]
+    best: np.ndarray = row * side + column
+    first, least = best, grid[:, 0, :, 0]
+    for r, c in _CORNERS[1:]:
+        here = grid[:, r, :, c]
+        best = np.where(here < least, first + (r * side + c), best)
+        least = np.minimum(least, here)
+    return best
+
+
+def _face(p: SimpleNamespace, size: int) -> tuple[np.ndarray, ...]:
     """Render one face; the unit of work, so that a face cannot depend on its batch."""
     side = size * _SAMPLES
     m = measure(p)
@@ -198,54 +213,43 @@ def _face(p: SimpleNamespace, size: int) -> tuple[Tensor | np.ndarray, ...]:
         _facing(q, n, s) if s.closed else None for s, q, n in zip(surfaces, placed, turned, strict=True)
     ]
     buffer = gb.rasterize(screens, [s.keep for s in surfaces], facings, side)
-    light = (
-        colour.background(size, m).repeat_interleave(_SAMPLES, 1).repeat_interleave(_SAMPLES, 2).view(3, -1)
-    )
-    planes = torch.full((side * side,), BITS["background"], dtype=torch.int32)
-    coordinates = torch.full((2, side * side), torch.nan)
+    light = np.empty((3, side * side), np.float32)
+    backdrop = colour.background(size, m)
+    for r, c in _CORNERS:
+        light.reshape(3, size, _SAMPLES, size, _SAMPLES)[:, :, r, :, c] = backdrop
+    planes = np.full(side * side, BITS["background"], np.int32)
+    coordinates = np.full((2, side * side), np.nan, np.float32)
     for i, (surface, pixel, at) in enumerate(zip(surfaces, buffer.pixels, buffer.at, strict=True)):
         if not len(pixel):
             continue
-        fields = gb.fetch(torch.cat((turned[i], surface.uv)), at)
-        n, uv = fields[:3], fields[3:]
-        n = n / gb.length(n).clamp(min=1e-6)
+        n, uv = gb.fetch(at, turned[i], surface.uv)
+        n /= np.maximum(gb.length(n), 1e-6)
         if surface.keep is not None or not surface.closed:
             behind = camera.away(n, pixel)  # the inner side of an open surface
-            n = torch.where(behind, -n, n)
+            n *= np.where(behind, np.float32(-1), np.float32(1))
         paint = _paint(surface, uv, n, m)
         if surface.name == "hair":
-            paint.dim = torch.where(behind, 0.45 * paint.dim, paint.dim)
-        light[:, pixel] = colour.shade(n, paint, m)
+            paint.dim[behind] *= 0.45
+        for channel, values in zip(light, colour.shade(n, paint, m), strict=True):
+            channel[pixel] = values
         planes[pixel] = paint.parts
         if i == _HEAD:
-            coordinates[:, pixel] = uv[[0, 2]]
-    landmarks, visible = _landmarks(m, camera, buffer.key)
-    blocks = planes.view(size, _SAMPLES, size, _SAMPLES)
+            coordinates[0, pixel], coordinates[1, pixel] = uv[0], uv[2]
+    landmarks, visible = _landmarks(m, camera, buffer.depth)
+    blocks = planes.reshape(size, _SAMPLES, size, _SAMPLES)
     any_of = blocks[:, 0, :, 0] | blocks[:, 0, :, 1] | blocks[:, 1, :, 0] | blocks[:, 1, :, 1]
-    depth = (
-        gb.key_depth(buffer.key).view(size, _SAMPLES, size, _SAMPLES).transpose(1, 2).reshape(size, size, -1)
-    )
-    nearest_of = depth.argmin(-1, keepdim=True)
-
-    def pick(samples: Tensor) -> Tensor:
-        return samples.view(size, _SAMPLES, size, _SAMPLES).transpose(1, 2).reshape(size, size, -1).gather(
-            -1, nearest_of)[..., 0]  # fmt: skip
-
-    labels = _single(pick(planes).flatten()).view(size, size)
+    nearest_of = _nearest(buffer.depth, size)
     return (
-        _finish(light, p, size), landmarks, visible, labels, any_of, pick(gb.key_depth(buffer.key)),
-        torch.stack([pick(c) for c in coordinates]),
+        _finish(light, p, size), landmarks, visible, _single(planes.take(nearest_of)), any_of,
+        buffer.depth.take(nearest_of), np.stack([c.take(nearest_of) for c in coordinates]),
     )  # fmt: skip
-
-
-_workers = threading.Lock()
 
 
 def render(parameters: pd.DataFrame, *, size: int = 112) -> Rendering:
     """Draw faces.
 
-    Each face is drawn on its own, in single-threaded operations, so a row gives the same bytes in any batch and
-    any order; as many faces at a time as torch has threads.
+    Each face is drawn on its own, in operations that do not depend on the number of threads, so a row gives the same
+    bytes in any batch and any order; as many faces at a time as torch has threads.
 
     Parameters
     ----------
@@ -280,30 +284,26 @@ def render(parameters: pd.DataFrame, *, size: int = 112) -> Rendering:
     size = int(size)
     faces = rows(check(parameters))
     n = len(faces)
-    images = torch.empty(n, 3, size, size, dtype=torch.uint8)
-    landmarks, visible = np.empty((n, 68, 2), np.float32), np.empty((n, 68), bool)
-    labels = torch.empty(n, size, size, dtype=torch.uint8)
-    planes = torch.empty(n, size, size, dtype=torch.int32)
-    depth = torch.empty(n, size, size)
-    coordinates = torch.empty(n, 2, size, size)
-    out: tuple[Any, ...] = (images, landmarks, visible, labels, planes, depth, coordinates)
+    out: tuple[np.ndarray, ...] = (
+        np.empty((n, 3, size, size), np.uint8),
+        np.empty((n, 68, 2), np.float32),
+        np.empty((n, 68), bool),
+        np.empty((n, size, size), np.uint8),
+        np.empty((n, size, size), np.int32),
+        np.empty((n, size, size), np.float32),
+        np.empty((n, 2, size, size), np.float32),
+    )
 
     def one(i: int) -> None:
-        with torch.inference_mode():
-            for store, value in zip(out, _face(faces[i], size), strict=True):
-                store[i] = value
+        for store, value in zip(out, _face(faces[i], size), strict=True):
+            store[i] = value
 
-    with _workers:  # the number of torch's threads is one for the whole process
-        threads = torch.get_num_threads()
-        count = max(1, min(threads, os.cpu_count() or 1, n))
-        torch.set_num_threads(1)
-        try:
-            if count == 1:
-                for i in range(n):
-                    one(i)
-            else:
-                with ThreadPoolExecutor(count) as pool:
-                    list(pool.map(one, range(n)))
-        finally:
-            torch.set_num_threads(threads)
-    return Rendering(*out)
+    count = max(1, min(torch.get_num_threads(), os.cpu_count() or 1, n))
+    if count == 1:
+        for i in range(n):
+            one(i)
+    else:
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(one, range(n)))
+    images, landmarks, visible, *rest = out
+    return Rendering(torch.from_numpy(images), landmarks, visible, *(torch.from_numpy(r) for r in rest))

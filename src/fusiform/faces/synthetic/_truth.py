@@ -3,11 +3,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from fusiform.faces._attribute import Attribute
-from fusiform.faces.synthetic._anatomy import Face, brow_curve, lid_curves, lip_curves
+from fusiform.faces.synthetic._anatomy import Face, brow_curve, flat, lid_curves, lip_curves, span
 from fusiform.faces.synthetic._factors import check
 from fusiform.faces.synthetic._surface import face_theta
 
@@ -18,44 +16,44 @@ _JAW_THETA = (88, 88, 88, 87, 84, 76, 62, 36, 0)
 _JAW_Y = (0.0, -0.2, -0.42, -0.63, -0.81, -0.95, -1.06, -1.13, -1.165)
 
 
-def landmark_charts(m: Face) -> tuple[Tensor, Tensor]:
+def landmark_charts(m: Face) -> tuple[np.ndarray, np.ndarray]:
     """Surface coordinates (theta, y) of the 68 iBUG points, each (68,), left as seen in the image first."""
-    xs: list[Tensor] = []
-    ys: list[Tensor] = []
+    xs: list[np.ndarray] = []
+    ys: list[np.ndarray] = []
 
-    def chart(x: Tensor, y: Tensor) -> None:
+    def chart(x: np.ndarray, y: np.ndarray) -> None:
         xs.append(x)
         ys.append(y)
 
     jaw = [(-math.radians(t), y) for t, y in zip(_JAW_THETA, _JAW_Y, strict=True)]
     contour = jaw + [(-t, y) for t, y in reversed(jaw[:-1])]
-    t = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0])
-    centre, half = brow_curve(t.clamp(0.04, 0.96), m)
-    x = m.brow_in + t.clamp(0.04, 0.96) * (m.brow_out - m.brow_in)
+    t = flat([1.0, 0.75, 0.5, 0.25, 0.0])
+    centre, half = brow_curve(t.clip(0.04, 0.96), m)
+    x = m.brow_in + t.clip(0.04, 0.96) * (m.brow_out - m.brow_in)
     chart(-x, centre + 0.3 * half)
-    chart(x.flip(0), (centre + 0.3 * half).flip(0))
-    ridge = torch.linspace(m.eye_y + 0.02, m.tip_y, 4)
-    chart(torch.zeros(4), ridge)
-    base = torch.tensor([-0.85, -0.45, 0.0, 0.45, 0.85]) * m.nose_w
-    chart(base, m.nose_y + torch.tensor([0.025, 0.0, -0.02, 0.0, 0.025]))
-    s = torch.tensor([1.0, 0.38, -0.38, -1.0, -0.38, 0.38])  # from the outer corner over the upper lid
+    chart(x[::-1], (centre + 0.3 * half)[::-1])
+    ridge = span(m.eye_y + 0.02, m.tip_y, 4)
+    chart(np.zeros(4, np.float32), ridge)
+    base = flat([-0.85, -0.45, 0.0, 0.45, 0.85]) * m.nose_w
+    chart(base, m.nose_y + flat([0.025, 0.0, -0.02, 0.0, 0.025]))
+    s = flat([1.0, 0.38, -0.38, -1.0, -0.38, 0.38])  # from the outer corner over the upper lid
     upper, lower = lid_curves(s, m)
-    lid = torch.where(torch.tensor([True, True, True, True, False, False]), upper, lower)
+    lid = np.concatenate((upper[:4], lower[4:]))
     y = m.eye_y + m.eye_tilt * s * m.eye_w + lid
     x = m.eye_x + s * m.eye_w
     chart(-x, y)
-    order = torch.tensor([3, 2, 1, 0, 5, 4])  # the other eye begins at its inner corner
+    order = np.array([3, 2, 1, 0, 5, 4])  # the other eye begins at its inner corner
     chart(x[order], y[order])
-    s = torch.tensor([-1.0, -0.62, -0.25, 0.0, 0.25, 0.62, 1.0, 0.62, 0.3, 0.0, -0.3, -0.62])
+    s = flat([-1.0, -0.62, -0.25, 0.0, 0.25, 0.62, 1.0, 0.62, 0.3, 0.0, -0.3, -0.62])
     top, rim_up, rim_low, bottom = lip_curves(s, m)
-    y = torch.cat((top[:7], bottom[7:]))
+    y = np.concatenate((top[:7], bottom[7:]))
     chart(s * m.mouth_w, y)
-    s = torch.tensor([-0.86, -0.36, 0.0, 0.36, 0.86, 0.36, 0.0, -0.36])
+    s = flat([-0.86, -0.36, 0.0, 0.36, 0.86, 0.36, 0.0, -0.36])
     _, rim_up, rim_low, _ = lip_curves(s, m)
-    chart(s * m.mouth_w, torch.cat((rim_up[:5], rim_low[5:])))
-    edge_theta, edge_y = torch.tensor(contour, dtype=torch.float32).T
-    cx, cy = torch.cat(xs), torch.cat(ys)
-    return torch.cat((edge_theta, face_theta(cx, cy, m))), torch.cat((edge_y, cy))
+    chart(s * m.mouth_w, np.concatenate((rim_up[:5], rim_low[5:])))
+    edge_theta, edge_y = flat(contour).T
+    cx, cy = np.concatenate(xs), np.concatenate(ys)
+    return np.concatenate((edge_theta, face_theta(cx, cy, m))), np.concatenate((edge_y, cy))
 
 
 def _haired(v: SimpleNamespace) -> np.ndarray:
