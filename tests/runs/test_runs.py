@@ -32,9 +32,16 @@ def test_an_existing_run_is_never_overwritten_silently(tmp_path):
     Run.start(tmp_path / "r", REQUEST).finish()
     with pytest.raises(RunError, match=r"complete run.*--overwrite"):
         Run.start(tmp_path / "r", REQUEST)
-    Run.start(tmp_path / "r", REQUEST, overwrite=True)
+    run = Run.start(tmp_path / "r", REQUEST, overwrite=True)
+    run.write_part("fc", pd.DataFrame({"a": [1]}))
     with pytest.raises(RunError, match=r"seed: 0 there, 1 asked"):
         Run.start(tmp_path / "r", {**REQUEST, "seed": 1})
+
+
+def test_a_run_that_finished_nothing_may_be_asked_something_else(tmp_path):
+    Run.start(tmp_path / "r", REQUEST)
+    other = Run.start(tmp_path / "r", {**REQUEST, "seed": 1})
+    assert Run.open(other.path).request["seed"] == 1
 
 
 def test_overwriting_removes_only_what_a_run_writes(tmp_path):

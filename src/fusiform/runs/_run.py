@@ -72,7 +72,8 @@ class Run:
                     f"The folder '{path}' is not empty and holds no run.json. Choose another folder; nothing "
                     "was changed."
                 )
-            same = record.get("request") == request
+            # A run that stopped before anything was finished has nothing to lose.
+            same = record.get("request") == request or not _has_results(path)
             if not overwrite and record.get("status") == "complete":
                 raise RunError(
                     f"The folder '{path}' holds a complete run of {record.get('started', 'an earlier time')}. "
@@ -84,7 +85,7 @@ class Run:
                     f"({_difference(record.get('request', {}), request)}). Choose another folder, or pass "
                     "--overwrite (overwrite=True) to replace it."
                 )
-            if overwrite:
+            if overwrite or record.get("request") != request:
                 _remove_own(path)
             else:
                 run = cls(path, record)
@@ -271,6 +272,10 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _has_results(path: Path) -> bool:
+    return any((path / "parts").glob("*")) or any((path / "tables").glob("*"))
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
