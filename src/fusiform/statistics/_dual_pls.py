@@ -86,7 +86,7 @@ class _Block:
         scale = np.abs(self.y - self.y_mean).max()
         self.done = bool(np.abs(self.residual).max() <= _RANK_TOLERANCE * scale)
 
-    def finish(self, gram: Tensor) -> DualPLS:
+    def finish(self, column_means: ndarray) -> DualPLS:
         n = len(self.rows)
         if not self.scores:
             empty = np.zeros((n, 0))
@@ -95,8 +95,6 @@ class _Block:
         R = np.triu(T.T @ np.stack(self.images, axis=1))
         coefficients = U @ np.linalg.inv(R)
         coefficients -= coefficients.mean(axis=0)
-        # The mean over the training images of K times the coefficients: one row of column means serves.
-        column_means = gram[self.rows][:, self.rows].mean(dim=0).numpy()
         return DualPLS(
             self.rows, coefficients, T, column_means @ coefficients, self.y_mean, T.T @ (self.y - self.y_mean)
         )
@@ -155,4 +153,9 @@ def dual_pls(
         product = gram @ residual
         for block, end, width in zip(active, ends, widths, strict=True):
             block.take(product[block.rows, end - width : end].double().numpy())
-    return [b.finish(gram) for b in blocks]
+    # The mean of a block's products with its coefficients needs the column means of its part of K only.
+    members = torch.zeros(len(gram), len(blocks), dtype=gram.dtype)
+    for number, block in enumerate(blocks):
+        members[block.rows, number] = 1.0 / len(block.rows)
+    means = (gram @ members).double().numpy()
+    return [block.finish(means[block.rows, number]) for number, block in enumerate(blocks)]
