@@ -34,6 +34,7 @@ def table(tmp_path):
         ("/data/faces.csv", r"Did you mean 'table:/data/faces\.csv'"),
         ("data/faces", r"Did you mean 'folder:data/faces'"),
         ("", "given as 'scheme:path'"),
+        (3, "given as a text such as 'folder:PATH'.*; got 3"),
     ],
 )
 def test_specs_that_cannot_be_read(spec, says):
@@ -46,6 +47,13 @@ def test_a_path_that_is_not_there_offers_what_is(table):
         open_faces(f"table:{table.parent}/peple.csv")
     with pytest.raises(DataError, match=r"has no 'nowhere'"):
         open_faces(f"table:{table.parent}/nowhere/at/all.csv")
+
+
+def test_a_path_that_cannot_be(tmp_path):
+    with pytest.raises(DataError, match=r"The path 'xxx.*' cannot be read: File name too long"):
+        open_faces("folder:" + "x" * 5000)
+    with pytest.raises(DataError, match="The path '~nobody-of-this-name/x' cannot be read"):
+        open_faces("folder:~nobody-of-this-name/x")
 
 
 def test_options_in_the_spec_and_as_keywords_say_the_same(table):

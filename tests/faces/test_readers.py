@@ -194,6 +194,32 @@ def test_tables_that_cannot_be_used(tmp_path, text, says):
         open_faces(f"table:{path}")
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_parquet_with_the_files_as_its_index(tmp_path, named):
+    for i in range(3):
+        picture(tmp_path / f"{i}.png", value=i)
+    frame = pd.DataFrame({"age": [30, 31, 32]}, index=[f"{i}.png" for i in range(3)])
+    frame.rename_axis("file" if named else None).to_parquet(tmp_path / "t.parquet")
+    faces = open_faces(f"table:{tmp_path / 't.parquet'}")
+    assert faces.table.to_numpy().tolist() == [[f"{i}.png", 30.0 + i] for i in range(3)]
+
+
+def test_a_parquet_with_a_column_twice(tmp_path):
+    picture(tmp_path / "a.png")
+    pd.DataFrame({"file": ["a.png"], "age": [1], " age": [2]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="has the column 'age' more than once"):
+        open_faces(f"table:{tmp_path / 't.parquet'}")
+
+
+def test_a_name_that_no_file_can_have_is_one_bad_image(tmp_path):
+    picture(tmp_path / "a.png")
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"file": ["a.png", "b\0.png"], "age": [1, 2]}).to_parquet(path)
+    faces = open_faces(f"table:{path}")
+    assert len(faces.digest()) == 64
+    assert faces.readable().skipped["reason"].str.contains("no such file in .*null byte").tolist() == [True]
+
+
 def test_a_table_of_another_kind(tmp_path):
     (tmp_path / "t.xlsx").write_text("x")
     with pytest.raises(DataError, match=r"read from \.csv, \.tsv and \.parquet files; got 't\.xlsx'"):
@@ -293,6 +319,55 @@ def test_a_part_of_celeba(tmp_path):
     assert len(faces.readable()) == 3
 
 
+@pytest.mark.parametrize("change", ["windows", "png", "upper case", "inside CelebA", "saved with its index"])
+def test_celeba_as_it_is_found_in_the_wild(tmp_path, change):
+    kaggle = change == "saved with its index"
+    layout = "kaggle" if kaggle else "official" if change == "inside CelebA" else "flat"
+    path = made_up_celeba(tmp_path / "x", layout)
+    if change == "inside CelebA":
+        path.rename(tmp_path / "CelebA")
+        path = tmp_path
+    elif change == "windows":
+        for file in path.glob("*.txt"):
+            file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b" \r\n"))
+    elif kaggle:
+        file = path / "list_attr_celeba.csv"
+        pd.read_csv(file).to_csv(file)
+    else:
+        for file in (path / "img_align_celeba").iterdir():
+            pixels = Image.open(file).convert("RGB")
+            file.unlink()
+            pixels.save(file.with_suffix(".png" if change == "png" else ".JPG"))
+    faces = open_faces(f"celeba:{path}")
+    assert faces.table["image_id"].tolist() == [f"{i:06d}.jpg" for i in (1, 2, 3, 4)]
+    assert faces.table["Male"].tolist() == [True, False, True, False]
+    assert list(faces.schema) == [*ATTRIBUTES, *([] if kaggle else ["identity"]), "partition"]
+    assert faces.images()[:, 0, 0, 0].tolist() == [0, 10, 20, 30]
+
+
+def test_celeba_does_not_take_the_images_of_a_set_beside_it(tmp_path):
+    made_up_celeba(tmp_path / "one", "flat")
+    path = made_up_celeba(tmp_path / "two", "flat")
+    (path / "img_align_celeba" / "000003.jpg").unlink()
+    for i in range(4):
+        picture(tmp_path / "one" / f"{i + 1:06d}.jpg", value=200)
+    faces = open_faces(f"celeba:{path}")
+    assert faces.images()[:, 0, 0, 0].tolist() == [0, 10, 30]
+    assert faces.skipped["image_id"].tolist() == ["000003.jpg"]
+
+
+def test_celeba_lists_that_cannot_be_read(tmp_path):
+    path = made_up_celeba(tmp_path, "flat")
+    whole = (path / "identity_CelebA.txt").read_text()
+    (path / "identity_CelebA.txt").write_text("")
+    with pytest.raises(DataError, match=r"identity_CelebA\.txt' lists no images"):
+        open_faces(f"celeba:{path}")
+    (path / "identity_CelebA.txt").write_text(whole)
+    (path / "list_attr_celeba.txt").write_bytes(bytes(range(256)))
+    with pytest.raises(DataError, match=r"list_attr_celeba\.txt' cannot be read: 'utf-8' codec"):
+        open_faces(f"celeba:{path}")
+
+
 def test_celeba_lists_that_do_not_fit(tmp_path):
     path = made_up_celeba(tmp_path, "flat")
     whole = (path / "list_attr_celeba.txt").read_text()
@@ -352,6 +427,13 @@ def test_lfw_flat_with_strangers(tmp_path):
         open_faces(f"lfw:{tmp_path}")
 
 
+def test_lfw_pairs_that_are_no_text(tmp_path):
+    faces = open_faces(f"lfw:{made_up_lfw(tmp_path)}")
+    (tmp_path / "pairs.txt").write_bytes(b"1\t1\nBo\xf6\t1\t2\n")
+    with pytest.raises(DataError, match=r"pairs\.txt' cannot be read: 'utf-8' codec"):
+        lfw_pairs(faces, tmp_path / "pairs.txt")
+
+
 def test_lfw_pairs(tmp_path):
     faces = open_faces(f"lfw:{made_up_lfw(tmp_path)}")
     ids = faces.table["image_id"].tolist()
@@ -406,6 +488,23 @@ def test_utkface_names(tmp_path, zipped, suffix):
     assert faces.schema["Male"].kind == "binary"
     assert faces.skipped["image_id"].tolist() == [names[1], f"999_0_0_2017{suffix}"]
     assert faces.images().shape[0] == 2
+
+
+def test_utkface_in_parts_with_odd_names_and_copies(tmp_path):
+    picture(tmp_path / "part1" / "1_0_0_20170109142408075.jpg")
+    picture(tmp_path / "part2" / "24_0_1_20170116220224657 .jpg")
+    picture(tmp_path / "part2" / "55_0_2_20170116232725357jpg.chip.jpg")
+    picture(tmp_path / "part3" / "60_1_3_20170109142408075.jpeg")
+    picture(tmp_path / "part3" / "1_0_0_20170109142408075.jpg")
+    faces = open_faces(f"utkface:{tmp_path}")
+    assert faces.table["age"].tolist() == [1, 24, 55, 60]
+    assert faces.table["race"].tolist() == ["white", "black", "asian", "indian"]
+    assert faces.skipped.to_numpy().tolist() == [
+        [
+            "part3/1_0_0_20170109142408075.jpg",
+            "the same file as 'part1/1_0_0_20170109142408075.jpg' by its name",
+        ]
+    ]
 
 
 def test_utkface_of_other_files(tmp_path):

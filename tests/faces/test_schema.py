@@ -132,6 +132,21 @@ def test_missing_labels_stay_missing_in_every_kind():
     assert as_kind(pd.Series([7.0, np.nan]), "identity", "identity").tolist()[0] == "7"
 
 
+@pytest.mark.parametrize(
+    "values", [["3.0", None, "12.0", " 3.0 "], [3.0, None, 12.0, 3.0], pd.array([3, None, 12, 3], "Int64")]
+)
+@pytest.mark.parametrize("kind", ["categorical", "identity"])
+def test_whole_numbers_beside_missing_ones_are_whole(values, kind):
+    got = as_kind(pd.Series(values), kind, "x")
+    assert got.dtype == "string"
+    assert [None if v is pd.NA else v for v in got] == ["3", None, "12", "3"]
+    assert as_kind(pd.Series(["3.0", "2.5"]), kind, "x").tolist() == ["3.0", "2.5"]
+
+
+def test_dates_are_left_aside():
+    assert infer_kind(pd.Series(pd.to_datetime(["2020-01-01"] * 4)), "taken") == "-dates and times"
+
+
 def test_leading_zeros_of_an_identity_stay():
     assert as_kind(pd.Series(["007", "7"]), "identity", "identity").tolist() == ["007", "7"]
 

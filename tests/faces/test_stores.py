@@ -1,4 +1,5 @@
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -127,6 +128,33 @@ def test_the_place_with_most_of_them_wins(tmp_path):
     png(tmp_path / "0.png", 2)
     store, names = locate([f"{i}.png" for i in range(4)], tmp_path)
     assert images.decode(store.read(names[0]))[0, 0, 0] == 1
+
+
+def test_folders_beside_are_only_looked_through_from_a_folder_of_lists(tmp_path):
+    png(tmp_path / "images" / "0.png")
+    for name in ("labels", "another_set"):
+        (tmp_path / name).mkdir()
+    assert locate(["0.png"], tmp_path / "labels")[0].root == tmp_path / "images"
+    with pytest.raises(DataError, match=r"None of the images .*another_set\. Give images=FOLDER_OR_ZIP"):
+        locate(["0.png"], tmp_path / "another_set")
+
+
+def test_suffixes_in_another_case_are_found_and_other_formats_only_when_asked(tmp_path):
+    png(tmp_path / "0.PNG")
+    assert locate(["0.png"], tmp_path)[1] == ["0.PNG"]
+    assert locate(["0"], tmp_path)[1] == ["0.PNG"]
+    with pytest.raises(DataError, match="None of the images"):
+        locate(["0.jpg"], tmp_path)
+    assert locate(["0.jpg"], tmp_path, any_suffix=True)[1] == ["0.PNG"]
+
+
+def test_a_zip_in_a_folder_near_the_table(zipped, tmp_path):
+    (tmp_path / "images").mkdir()
+    zipped.rename(tmp_path / "images" / "faces.zip")
+    shutil.rmtree(tmp_path / "raw")
+    for given in (None, tmp_path / "images"):
+        store, names = locate(["1.png", "10.png"], tmp_path, given)
+        assert [store.has(name) for name in names] == [True, True]
 
 
 def test_images_nowhere_say_where_it_was_looked(tmp_path):

@@ -236,7 +236,38 @@ def test_attention_module_of_torch_gives_its_wrapper_the_role():
             return self.wrapper(x.flatten(2).transpose(1, 2)).mean(1)
 
     net = FaceNetwork(Model(), NetworkCard(name="mha", input_size=(4, 4)))
-    assert rows(net) == [("wrapper", "attention", None), ("mean", "embedding", None)]
+    assert rows(net) == [
+        ("wrapper.attention", "attention", None),
+        ("wrapper", "attention", None),
+        ("mean", "embedding", None),
+    ]
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = net.activations(x, ["wrapper.attention", "wrapper"])
+    assert found["wrapper.attention"].shape == (2, 16, 3)
+    assert torch.equal(found["wrapper.attention"], found["wrapper"])
+
+
+def test_the_transformer_encoder_of_torch():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, 4)
+            self.encoder = nn.TransformerEncoder(
+                nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False
+            )
+
+        def forward(self, x):
+            return self.encoder(self.patches(x).flatten(2).transpose(1, 2)).mean(1)
+
+    net = FaceNetwork(Model(), NetworkCard(name="encoder", input_size=(8, 8)))
+    inside = [f"encoder.layers.{i}" for i in (0, 1)]
+    assert [layer.block for layer in net.layers if layer.role == "attention"] == inside
+    assert [net.layer(name).role for name in inside] == ["block", "block"]
+    x = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    # Without gradients torch would run a fused kernel that calls none of these.
+    with torch.no_grad():
+        found = net.activations(x, [f"{inside[0]}.self_attn", f"{inside[0]}.linear1"])
+    assert [tuple(t.shape) for t in found.values()] == [(3, 4, 8), (3, 4, 16)]
 
 
 def test_a_custom_autograd_function_does_not_cut_the_flow():

@@ -40,6 +40,8 @@ from fusiform.networks.zoo import NAMES
         ("mini_xception?classes=0", SpecError, "at least 1"),
         ("onnx:/nowhere/a.onnx", WeightsError, "no ONNX file '/nowhere/a.onnx'"),
         ("onnx:a.onnx?weights=b.pt", SpecError, "an ONNX file holds its own"),
+        ("demo?weights=a.pt", SpecError, "has no option 'weights'; there are: 'checkpoint', 'name'"),
+        ("demo?chekpoint=0", SpecError, "did you mean 'checkpoint'"),
         ("python:nothing", SpecError, "not of the form python:module:factory"),
         ("python:no_such_module:make", SpecError, "no Python module 'no_such_module' in the current folder"),
     ],
@@ -280,6 +282,22 @@ def test_onnx_graphs_of_any_size_need_one(exported, tmp_path):
         load_network(f"onnx:{cut}")
 
 
+def test_onnx_graphs_with_channels_last_are_told(tmp_path):
+    pytest.importorskip("onnx2torch")
+
+    class Last(nn.Module):
+        def forward(self, x):
+            return x.permute(0, 3, 1, 2).mean((2, 3))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Last(), torch.zeros(1, 12, 10, 3), tmp_path / "n.onnx", dynamo=False, opset_version=17
+        )
+    with pytest.raises(NetworkError, match=r"shape \(1, 12, 10, 3\), so 12 channels; .* channels first"):
+        load_network(f"onnx:{tmp_path / 'n.onnx'}")
+
+
 FACTORIES = """
 from torch import nn
 from fusiform.networks import FaceNetwork, NetworkCard
@@ -300,6 +318,11 @@ def number():
 
 def failing():
     raise OSError("no disk")
+
+def miscarded():
+    module = plain()
+    module.card = {"inputsize": (20, 10)}
+    return module
 """
 
 
@@ -332,6 +355,7 @@ def test_a_function_of_ones_own(own_module, tmp_path):
     [
         ("plan", SpecError, "has no function 'plan'; did you mean 'plain'"),
         ("number", NetworkError, r"number\(\) returned a int; expected a torch.nn.Module"),
+        ("miscarded", NetworkError, r"'card' of what .* has no field 'inputsize'; did you mean 'input_size'"),
         ("failing", NetworkError, r"failing\(\) failed \(OSError: no disk\); it is called without arguments"),
     ],
 )

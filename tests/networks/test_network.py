@@ -1,5 +1,7 @@
 """Cards, inputs, outputs, embeddings, random controls."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,10 @@ def tiny(outputs=5, **card):
         ({"channels": "grey", "mean": (0.1, 0.2, 0.3)}, "3 numbers as mean; expected 1 or 1"),
         ({"std": (1.0, 0.0, 1.0)}, "a std of 0"),
         ({"value_range": (1.0, 1.0)}, "expected two different numbers"),
+        ({"value_range": 1.0}, "expected two different numbers"),
+        ({"input_size": 112}, r"input_size 112; expected \(height, width\)"),
+        ({"std": float("nan")}, "has std nan; expected finite numbers"),
+        ({"mean": "grey"}, "has mean 'grey'; expected finite numbers"),
     ],
 )
 def test_cards_that_cannot_be_are_refused(fields, message):
@@ -40,6 +46,15 @@ def test_cards_that_cannot_be_are_refused(fields, message):
 def test_one_number_stands_for_all_channels():
     assert NetworkCard(name="x", mean=(0.2,)).mean == (0.2, 0.2, 0.2)
     assert NetworkCard(name="x", channels="grey").mean == (0.5,)
+    assert NetworkCard(name="x", mean=0.2).mean == (0.2, 0.2, 0.2)
+
+
+def test_a_card_is_a_frozen_value_whatever_it_was_made_from():
+    card = NetworkCard("x", np.array([8, 6]), classes=["a", "b"], value_range=[0, 255])
+    assert card == NetworkCard("x", (8, 6), classes=("a", "b"), value_range=(0.0, 255.0))
+    assert hash(card) == hash(card.replace())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        card.name = "y"
 
 
 def test_prepare_is_the_arithmetic_of_the_card():

@@ -1,6 +1,8 @@
 """Weights: what is read, what is refused, and what the refusals say."""
 
+import os
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -76,6 +78,29 @@ def test_pickles_are_refused_with_what_to_do(tmp_path, state, kind):
     assert not Innocent.loaded
 
 
+class Harmful:
+    """What an attacker's pickle looks like: a module that torch blocks by name."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize("kind", ["torch.save", "pickle", "TorchScript"])
+def test_programs_are_refused_without_the_advice_to_run_them(tmp_path, kind):
+    path = tmp_path / "w.pt"
+    if kind == "torch.save":
+        torch.save({"a": Harmful()}, path)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps(Harmful()))
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.jit.save(torch.jit.script(nn.Linear(2, 2)), path)
+    with pytest.raises(WeightsError, match="hold pickled Python objects") as caught:
+        read_weights(path)
+    assert "weights_only" not in str(caught.value)
+
+
 def damaged(kind, path, state):
     if kind == "safetensors cut":
         save_file(state, path)
@@ -101,8 +126,9 @@ def test_damaged_files_are_named_with_their_size(tmp_path, state, kind):
     size = path.stat().st_size
     with pytest.raises(
         WeightsError, match=rf"w.bin' \({size} bytes\) are no readable weights file: .*complete\?"
-    ):
+    ) as caught:
         read_weights(path)
+    assert "weights_only" not in str(caught.value)
 
 
 def test_files_that_are_not_there(tmp_path):

@@ -320,7 +320,7 @@ class FaceSet(Pixels):
         >>> FaceSet.from_arrays(np.zeros((1, 3, 8, 8), dtype=np.uint8)).resized((4, 6)).size
         (4, 6)
         """
-        sides = (size, size) if isinstance(size, int) else size
+        sides = (size, size) if isinstance(size, int | np.integer) else size
         fits = isinstance(sides, tuple | list) and len(sides) == 2
         if not fits or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
             raise DataError(f"A size must be a positive whole number, or height and width; got {size}.")

@@ -1,6 +1,8 @@
 """Find the images that a table lists: beside it, in a folder near it, or in a zip."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from fusiform.errors import DataError, nearest
@@ -9,6 +11,9 @@ from fusiform.faces._stores import FolderStore, ImageStore, ZipStore
 
 _PROBES = 40
 _MOST_FOLDERS = 300
+_LISTS = re.compile(
+    r"^(anno(tation)?|attribute|csv|eval|label|list|meta(data)?|protocol|split|table)s?$", re.IGNORECASE
+)
 
 
 class Inside:
@@ -53,7 +58,11 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _zips(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.suffix.lower() == ".zip")[:_MOST_FOLDERS]
+    try:
+        found = [entry for entry in folder.iterdir() if entry.suffix.lower() == ".zip"]
+    except OSError:
+        return []
+    return sorted(found)[:_MOST_FOLDERS]
 
 
 def _zip_stores(path: Path) -> Iterator[ImageStore]:
@@ -72,26 +81,42 @@ def _folder_stores(folder: Path) -> Iterator[ImageStore]:
         yield from map(FolderStore, _subfolders(sub))
 
 
-def _stores_near(folder: Path) -> Iterator[ImageStore]:
+def _stores_in(folder: Path) -> Iterator[ImageStore]:
     yield from _folder_stores(folder)
-    for path in _zips(folder):
-        yield from _zip_stores(path)
-    yield from (FolderStore(sub) for sub in _subfolders(folder.parent) if sub != folder)
+    for place in (folder, *_subfolders(folder)):
+        for path in _zips(place):
+            yield from _zip_stores(path)
 
 
-def _spellings(names: Sequence[str]) -> Iterator[Callable[[str], str]]:
+def _stores_near(folder: Path) -> Iterator[ImageStore]:
+    yield from _stores_in(folder)
+    # Folders beside belong to the same set only where this one holds nothing but its lists.
+    if _LISTS.match(folder.absolute().name):
+        yield from (FolderStore(sub) for sub in _subfolders(folder.parent) if sub != folder)
+
+
+def _suffix(name: str) -> str:
+    suffix = PurePosixPath(name).suffix
+    return suffix if suffix.lower() in SUFFIXES else ""
+
+
+def _spell(name: str, only_file: bool, ending: str | None) -> str:
+    name = PurePosixPath(name).name if only_file else name
+    return name if ending is None else name.removesuffix(_suffix(name)) + ending
+
+
+def _spellings(names: Sequence[str], any_suffix: bool) -> Iterator[Callable[[str], str]]:
     """Ways to read a name of the table: as it is, with a suffix, without the folders of somebody else's disk."""
-    bare = not any(name.lower().endswith(SUFFIXES) for name in names)
+    own = {_suffix(name).lower() for name in names} - {""}
+    endings = sorted(own) if own and not any_suffix else SUFFIXES
     for only_file in (False, True):
-        for suffix in SUFFIXES if bare else ("",):
-
-            def spell(name: str, only_file: bool = only_file, suffix: str = suffix) -> str:
-                return (PurePosixPath(name).name if only_file else name) + suffix
-
-            yield spell
+        for ending in (None, *endings, *map(str.upper, endings)):
+            yield partial(_spell, only_file=only_file, ending=ending)
 
 
-def locate(names: Sequence[str], folder: Path, given: Path | None = None) -> tuple[ImageStore, list[str]]:
+def locate(
+    names: Sequence[str], folder: Path, given: Path | None = None, *, any_suffix: bool = False
+) -> tuple[ImageStore, list[str]]:
     """The store that holds most of some images, and their names in it.
 
     Parameters
@@ -99,9 +124,12 @@ def locate(names: Sequence[str], folder: Path, given: Path | None = None) -> tup
     names : sequence of str
         As a table lists them.
     folder : Path
-        The table's folder; its subfolders (two deep), its zips and its sibling folders are looked through.
+        The table's folder; its subfolders (two deep) and its zips are looked through, and its sibling folders where
+        it is named like a folder of lists.
     given : Path, optional
         The folder or zip that a person named; then only this is looked through.
+    any_suffix : bool, default False
+        Whether an image may be of another format than its name says.
     """
     names = [name.replace("\\", "/").removeprefix("./") for name in names]
     step = max(1, len(names) // _PROBES)
@@ -109,12 +137,12 @@ def locate(names: Sequence[str], folder: Path, given: Path | None = None) -> tup
     if given is None:
         stores = _stores_near(folder)
     else:
-        stores = _folder_stores(given) if given.is_dir() else _zip_stores(given)
+        stores = _stores_in(given) if given.is_dir() else _zip_stores(given)
     best: tuple[int, ImageStore, Callable[[str], str]] | None = None
     looked: list[str] = []
     for store in stores:
         looked.append(repr(store))
-        for spell in _spellings(probes):
+        for spell in _spellings(probes, any_suffix):
             hits = sum(store.has(spell(name)) for name in probes)
             if hits > (best[0] if best else 0):
                 best = hits, store, spell

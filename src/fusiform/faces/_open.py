@@ -63,6 +63,10 @@ def open_faces(spec: str, **options: Any) -> FaceSet:
 
 
 def _parse(spec: str) -> tuple[Reader, Path | None, dict[str, Any]]:
+    if not isinstance(spec, str):
+        raise SpecError(
+            f"Faces are given as a text such as 'folder:PATH' or 'synthetic?n=512'; got {spec!r}."
+        )
     head, _, query = spec.partition("?")
     scheme = _SCHEME.match(head)
     if scheme is None or (":" not in head and scheme.group(1) not in READERS):
@@ -106,13 +110,16 @@ def _query(query: str, spec: str) -> dict[str, Any]:
 
 def _existing(text: str) -> Path:
     # A path that is there as it was typed needs no decoding ("100%25" may be a folder's very name).
-    for path in (Path(text).expanduser(), Path(unquote(text)).expanduser()):
-        if path.exists():
-            return path
-    folder = path
-    while not folder.exists():
-        missing, folder = folder, folder.parent
-    there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    try:
+        for path in (Path(text).expanduser(), Path(unquote(text)).expanduser()):
+            if path.exists():
+                return path
+        folder = path
+        while not folder.exists():
+            missing, folder = folder, folder.parent
+        there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    except (OSError, RuntimeError) as error:  # no permission, too long a name; the home of nobody
+        raise DataError(f"The path '{text[:200]}' cannot be read: {error.args[-1]}.") from error
     raise DataError(
         f"There is no '{path}': '{folder}' has no '{missing.name}'; {nearest(missing.name, there)}"
     )

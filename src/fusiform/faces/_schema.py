@@ -25,6 +25,8 @@ _MEASURED = re.compile(
 )
 _DEGREES = re.compile(r"(^|_)(yaw|pitch|roll|deg|degrees?|angle)(_|$)", re.I)
 _YEARS = re.compile(r"(^|_)(age|years?)(_|$)", re.I)
+# A whole number as it is written beside missing values.
+_WHOLE = re.compile(r"-?\d+\.0+")
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -58,7 +60,11 @@ def _text(column: pd.Series) -> pd.Series:
         if (known == known.round()).all():
             return numbers.astype("Int64").astype("string")
     text = column.astype("string").str.strip()
-    return text.mask(text == "")
+    text = text.mask(text == "")
+    known = text.dropna()
+    if len(known) and known.str.fullmatch(_WHOLE).all():
+        return text.str.replace(r"\.0+$", "", regex=True)
+    return text
 
 
 def infer_kind(column: pd.Series, name: str) -> Kind | str:
@@ -72,6 +78,8 @@ def infer_kind(column: pd.Series, name: str) -> Kind | str:
         return "-by its name it describes the file or the detection, not the face"
     if _IDENTITY.match(plain):
         return "identity"
+    if pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_timedelta64_dtype(column.dtype):
+        return "-dates and times"
     numbers = _numbers(known)
     if numbers is not None:
         values = set(numbers.dropna().unique())

@@ -90,12 +90,14 @@ class FolderStore:
             raise UnreadableImageError(f"no such file in {self.root}") from error
         except OSError as error:
             raise UnreadableImageError(error.strerror or str(error)) from error
+        except ValueError as error:  # a zero byte in the name
+            raise UnreadableImageError(f"no such file in {self.root}: {error}") from error
 
     def fingerprint(self, name: str) -> str:
         """The file's size; "missing" where there is none."""
         try:
             return str(os.stat(self._path(name)).st_size)  # noqa: PTH116
-        except (OSError, UnreadableImageError):
+        except (OSError, ValueError, UnreadableImageError):
             return "missing"
 
 

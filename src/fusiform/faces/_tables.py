@@ -21,15 +21,24 @@ _IMAGE_COLUMN = re.compile(
 _NOT_ALONE = {"", "id", "name", "face"}
 
 
-def _read_text(path: Path, separator: str) -> pd.DataFrame:
-    common: dict[str, Any] = {"dtype": str, "sep": separator, "encoding": "utf-8-sig"}
-    # pandas would rename a repeated column and take surplus values in the first row for an index.
-    header = pd.read_csv(path, header=None, nrows=1, **common).iloc[0].dropna().str.strip()
-    twice = header[header.duplicated()].tolist()
+def _each_once(names: pd.Series, path: Path) -> None:
+    twice = names[names.duplicated()].tolist()
     if twice:
         raise DataError(
             f"The table '{path}' has the column '{twice[0]}' more than once; give each its own name."
         )
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    table = pd.read_parquet(path)
+    # pandas keeps an index beside the columns; file names often are one.
+    return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
+
+
+def _read_text(path: Path, separator: str) -> pd.DataFrame:
+    common: dict[str, Any] = {"dtype": str, "sep": separator, "encoding": "utf-8-sig"}
+    # pandas would rename a repeated column and take surplus values in the first row for an index.
+    _each_once(pd.read_csv(path, header=None, nrows=1, **common).iloc[0].dropna().str.strip(), path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(path, index_col=False, **common)
@@ -41,9 +50,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if kind not in ("csv", "tsv", "parquet"):
         raise DataError(f"Tables are read from .csv, .tsv and .parquet files; got '{path.name}'.")
     try:
-        table = (
-            pd.read_parquet(path) if kind == "parquet" else _read_text(path, "\t" if kind == "tsv" else ",")
-        )
+        table = _read_parquet(path) if kind == "parquet" else _read_text(path, "\t" if kind == "tsv" else ",")
     except DataError:
         raise
     except (
@@ -51,8 +58,9 @@ def read_table(path: Path) -> pd.DataFrame:
         OSError,
         pd.errors.ParserWarning,
     ) as error:  # pandas' and pyarrow's parsing errors too
-        raise DataError(f"The table '{path}' cannot be read: {error}.") from error
+        raise DataError(f"The table '{path}' cannot be read: {str(error).strip()}.") from error
     table.columns = [str(column).strip() for column in table.columns]
+    _each_once(pd.Series(table.columns), path)
     if not len(table):
         raise DataError(f"The table '{path}' has no rows.")
     return table.reset_index(drop=True)

@@ -1,8 +1,11 @@
 """What a network expects and who made it: the frozen card."""
 
 import dataclasses
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral
+from typing import Any, Literal
 
 from fusiform.errors import NetworkError
 
@@ -70,24 +73,37 @@ class NetworkCard:
             raise NetworkError(
                 f"The card of '{self.name}' has channels '{self.channels}'; expected 'rgb', 'bgr' or 'grey'."
             )
-        size = tuple(self.input_size)
-        if len(size) != 2 or not all(isinstance(s, int) and s > 0 for s in size):
+        size = tuple(self.input_size) if isinstance(self.input_size, Iterable) else ()
+        if len(size) != 2 or not all(isinstance(s, Integral) and s > 0 for s in size):
             raise NetworkError(
                 f"The card of '{self.name}' has input_size {self.input_size}; "
                 "expected (height, width), two positive whole numbers."
             )
-        if len(self.value_range) != 2 or self.value_range[0] == self.value_range[1]:
+        value_range = self._numbers("value_range", self.value_range)
+        if len(value_range) != 2 or value_range[0] == value_range[1]:
             raise NetworkError(
                 f"The card of '{self.name}' has value_range {self.value_range}; expected two different numbers."
             )
-        object.__setattr__(self, "input_size", size)
+        object.__setattr__(self, "input_size", tuple(int(s) for s in size))
+        object.__setattr__(self, "value_range", value_range)
         object.__setattr__(self, "mean", self._per_channel("mean", self.mean))
         object.__setattr__(self, "std", self._per_channel("std", self.std))
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(self.classes))
         if 0 in self.std:
             raise NetworkError(f"The card of '{self.name}' has a std of 0, by which nothing can be divided.")
 
-    def _per_channel(self, field: str, values: tuple[float, ...]) -> tuple[float, ...]:
-        numbers = tuple(float(v) for v in values)
+    def _numbers(self, field: str, values: Any) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(v) for v in (values if isinstance(values, Iterable) else (values,)))
+        except (TypeError, ValueError):
+            numbers = (math.nan,)
+        if not all(map(math.isfinite, numbers)):
+            raise NetworkError(f"The card of '{self.name}' has {field} {values!r}; expected finite numbers.")
+        return numbers
+
+    def _per_channel(self, field: str, values: Any) -> tuple[float, ...]:
+        numbers = self._numbers(field, values)
         if len(set(numbers)) == 1:
             return (numbers[0],) * self.n_channels
         if len(numbers) != self.n_channels:

@@ -69,7 +69,7 @@ def load_network(spec: str, *, device: str | torch.device = "cpu") -> FaceNetwor
 
         net = demo.load(parts.take_int("checkpoint"))
         card = card_with_options(net.card, parts)
-        parts.finish()
+        parts.finish("checkpoint")
         return _placed(net.module, card, device)
 
     path = parts.options.get("weights")
@@ -84,7 +84,7 @@ def load_network(spec: str, *, device: str | torch.device = "cpu") -> FaceNetwor
     elif parts.scheme in ("", "timm"):
         card = card.replace(name=f"{card.name} (random weights)")
     card = card_with_options(card, parts)
-    parts.finish()
+    parts.finish(*(() if parts.scheme == "onnx" else ("weights",)))
     return _placed(module, card, device)
 
 

@@ -1,5 +1,6 @@
 """Networks from elsewhere: timm's models, ONNX graphs, a function of one's own."""
 
+import dataclasses
 import importlib
 import sys
 import warnings
@@ -92,6 +93,11 @@ def _onnx_input(graph: Any, spec: Spec) -> tuple[tuple[int, int], int]:
         raise NetworkError(
             f"The input of the ONNX graph '{spec.target}' has {len(dims)} axes; expected (n, channels, height, width)."
         )
+    if dims[1] not in (0, 1, 3):  # 0 where the graph leaves it open
+        raise NetworkError(
+            f"The input of the ONNX graph '{spec.target}' has shape {tuple(dims)}, so {dims[1]} channels; expected "
+            "(n, channels, height, width) with 1 or 3. Export it with channels first."
+        )
     if "input" in spec.options:
         size = size_from(spec.options["input"], spec.text)
     elif dims[2] > 0 and dims[3] > 0:
@@ -143,6 +149,13 @@ def from_python(spec: Spec) -> tuple[nn.Module, NetworkCard]:
         )
     card = getattr(made, "card", None)
     if isinstance(card, Mapping):
+        fields = [field.name for field in dataclasses.fields(NetworkCard)]
+        for key in card:
+            if key not in fields:
+                raise NetworkError(
+                    f"The 'card' of what {module_name}.{factory_name}() returned has no field '{key}'; "
+                    f"{nearest(str(key), fields)}"
+                )
         card = NetworkCard(**{"name": factory_name, **card})
     return made, card if isinstance(card, NetworkCard) else NetworkCard(name=factory_name)
 

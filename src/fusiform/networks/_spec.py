@@ -32,9 +32,9 @@ class Spec:
         return int(value)
 
     def finish(self, *known: str) -> None:
-        """Complain about options that nobody took."""
+        """Complain about options that nobody took; `known` are those there are besides the card's."""
         for key in self.options:
-            names = ["weights", *CARD_OPTIONS, *known]
+            names = [*known, *CARD_OPTIONS]
             raise SpecError(f"Network '{self.text}' has no option '{key}'; {nearest(key, names, count=2)}")
 
 

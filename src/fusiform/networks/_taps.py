@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from fusiform.errors import NetworkError
 from fusiform.networks._roles import op_name
-from fusiform.networks._trace import Site, main_tensor
+from fusiform.networks._trace import Site, main_tensor, module_output
 
 Receive = Callable[[str, Tensor], None]
 
@@ -126,7 +126,7 @@ class _Tap:
 
     def _output_of(self, path: str) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self.deliver("module", path, "", output)
+            self.deliver("module", path, "", module_output(module, output))
 
         return hook
 

@@ -113,6 +113,11 @@ def main_tensor(op: str, out: Any) -> Tensor | None:
     return out[0] if op in _VALUES_FIRST and isinstance(out, tuple) else None
 
 
+def module_output(module: nn.Module, output: Any) -> Any:
+    """What a module gave; of attention with its weights, (values, weights), the values."""
+    return output[0] if isinstance(module, nn.MultiheadAttention) and isinstance(output, tuple) else output
+
+
 def is_activation(tensor: Tensor) -> bool:
     """Whether a tensor of the traced pass is floating and keeps the batch (of one) first."""
     return tensor.is_floating_point() and tensor.dim() >= 1 and tensor.shape[0] == 1
@@ -248,6 +253,7 @@ class _Recorder(TorchFunctionMode):
             frame.composite = True
             for call in frame.calls:
                 self._add_function_row(frame, call)
+        output = module_output(module, output)
         role = "stage"
         if frame.composite:
             self.composites.add(frame.path)

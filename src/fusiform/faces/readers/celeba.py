@@ -18,7 +18,8 @@ from fusiform.faces._sources import StoredImages
 from fusiform.faces._tables import read_table
 from fusiform.faces.readers import reader
 
-_PLACES = ("", "Anno", "Eval", "Img", "img_align_celeba", "CelebA", "celeba")
+_PLACES = ("", "Anno", "Eval", "Img", "img_align_celeba")
+_ROOTS = ("", "CelebA", "celeba")
 _IMAGE = "image_id"
 _PARTITIONS = {"0": "train", "1": "valid", "2": "test"}
 
@@ -39,11 +40,16 @@ def _read(file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     """
     if file.suffix == ".csv":
         table = read_table(file)
-        return _each_once(table.set_index(table.columns[0]), file)
+        key = _IMAGE if _IMAGE in table else table.columns[0]
+        unnamed = [name for name in table.columns if name.startswith("Unnamed: ") and name != key]
+        return _each_once(table.drop(columns=unnamed).set_index(key), file)
     names, announced = list(columns), None
     if not columns:
-        with file.open(encoding="utf-8-sig") as lines:
-            first, names = lines.readline().split(), lines.readline().split()
+        try:
+            with file.open(encoding="utf-8-sig") as lines:
+                first, names = lines.readline().split(), lines.readline().split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"'{file}' cannot be read: {error}.") from error
         if len(first) != 1 or not first[0].isdigit() or not names:
             raise DataError(f"'{file}' must begin with a count and a line of names, as CelebA's lists do.")
         announced = int(first[0])
@@ -55,9 +61,12 @@ def _read(file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
             names=[_IMAGE, *names],
             dtype={_IMAGE: str},
             index_col=False,
+            encoding="utf-8-sig",
         ).set_index(_IMAGE)
-    except ValueError as error:
-        raise DataError(f"'{file}' cannot be read: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"'{file}' cannot be read: {str(error).strip()}.") from error
+    if not len(table):
+        raise DataError(f"'{file}' lists no images.")
     if announced is not None and announced != len(table):
         raise DataError(
             f"'{file}' announces {announced} images and lists {len(table)}; it may have been cut short."
@@ -125,12 +134,14 @@ def open_celeba(path: Path) -> FaceSet:
         raise DataError(
             f"CelebA is a folder with list_attr_celeba.txt and img_align_celeba; '{path}' is a file."
         )
-    attributes_file, identity_file = _find(path, "list_attr_celeba"), _find(path, "identity_CelebA")
+    main = ("list_attr_celeba", "identity_CelebA")
+    root = next((path / r for r in _ROOTS if any(_find(path / r, stem) for stem in main)), path)
+    attributes_file, identity_file = (_find(root, stem) for stem in main)
     if attributes_file is None and identity_file is None:
         entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise DataError(
             f"'{path}' is not laid out like CelebA: looked for list_attr_celeba and identity_CelebA (.txt or .csv) in it and "
-            f"in {', '.join(_PLACES[1:])}; found {entries}. For a table of one's own use table:."
+            f"in {', '.join((*_PLACES[1:], *_ROOTS[1:]))}; found {entries}. For a table of one's own use table:."
         )
     columns: dict[str, pd.Series] = {}
     schema: dict[str, Attribute] = {}
@@ -147,20 +158,21 @@ def open_celeba(path: Path) -> FaceSet:
         ids = ids or [str(name) for name in people.index]
         columns["identity"] = as_kind(people.reindex(ids), "identity", "identity")
         schema["identity"] = Attribute("identity")
-    partition_file = _find(path, "list_eval_partition")
+    partition_file = _find(root, "list_eval_partition")
     if partition_file is not None:
         partition = _read(partition_file, ["partition"]).iloc[:, 0].astype("string").map(_PARTITIONS)
         lists.append(partition_file)
         columns["partition"] = as_kind(partition.reindex(ids), "categorical", "partition")
         schema["partition"] = Attribute("categorical", description="the published split")
-    points_file = _find(path, "list_landmarks_align_celeba")
+    points_file = _find(root, "list_landmarks_align_celeba")
     points = None
     if points_file is not None:
         lists.append(points_file)
         points = _points(points_file, ids)
 
-    images = path / "Img"
-    store, stored = locate(ids, images if images.is_dir() else path)
+    images = root / "Img"
+    # The lists say .jpg for the .png version too.
+    store, stored = locate(ids, images if images.is_dir() else root, any_suffix=True)
     there = np.array([store.has(name) for name in stored], dtype=bool)
     missing = [ids[i] for i in np.flatnonzero(~there)]
     stored = [stored[i] for i in np.flatnonzero(there)]

@@ -119,7 +119,10 @@ def lfw_pairs(
     path = Path(path).expanduser()
     if not path.is_file():
         raise DataError(f"There is no file of pairs '{path}'.")
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"'{path}' cannot be read: {error}.") from error
     if not lines or not all(word.isdigit() for word in lines[0]):
         raise DataError(
             f"'{path}' must begin with the number of folds and of pairs, as LFW's pairs.txt does."

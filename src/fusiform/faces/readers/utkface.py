@@ -13,7 +13,8 @@ from fusiform.faces._sources import StoredImages
 from fusiform.faces._tables import points_beside
 from fusiform.faces.readers import reader
 
-_NAME = re.compile(r"^(\d{1,3})_([01])_([0-4])_(\d+)\.(jpg|png)(\.chip\.(jpg|png))?$", re.IGNORECASE)
+# The published set has a blank before a suffix, and a suffix without its dot.
+_NAME = re.compile(r"^(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?(jpe?g|png)(\.chip\.(jpe?g|png))?$", re.IGNORECASE)
 _RACES = ("white", "black", "asian", "indian", "others")
 _OLDEST = 120
 
@@ -22,7 +23,8 @@ _OLDEST = 120
 def open_utkface(path: Path) -> FaceSet:
     """Open UTKFace: a folder or zip of files named ``age_sex_race_date.jpg`` or ``....jpg.chip.jpg``.
 
-    Files with other names (the published set has a few without a race) are left out and listed in `skipped`.
+    Files with other names (the published set has a few without a race), and a file's copies in further folders, are
+    left out and listed in `skipped`.
     ``age`` is continuous in years, ``Male`` binary (0 in the name is male), ``race`` categorical. Points are taken from a
     ``labels.csv`` in the folder where there is one.
 
@@ -52,8 +54,18 @@ def open_utkface(path: Path) -> FaceSet:
     """
     store, names = images_under(path, "UTKFace's files age_sex_race_date.jpg")
     matches = {name: _NAME.match(name.rpartition("/")[2]) for name in names}
-    good = {name: match for name, match in matches.items() if match and int(match[1]) <= _OLDEST}
-    bad = [name for name in names if name not in good]
+    good: dict[str, re.Match[str]] = {}
+    reasons: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for name, match in matches.items():
+        file = name.rpartition("/")[2]
+        if match is None or int(match[1]) > _OLDEST:
+            reasons[name] = "its name is not age_sex_race_date.jpg with age up to 120"
+        elif first.setdefault(file, name) != name:
+            # Some copies hold every file twice; a face would be in both training and test.
+            reasons[name] = f"the same file as '{first[file]}' by its name"
+        else:
+            good[name] = match
     if not good:
         raise DataError(
             f"No file in '{path}' is named like UTKFace's, age_sex_race_date.jpg; the first of {len(names)} images is "
@@ -78,9 +90,7 @@ def open_utkface(path: Path) -> FaceSet:
             "race": Attribute("categorical", description="as labelled by UTKFace's authors"),
         },
         source=StoredImages(store, ids, ids, points_beside(folder, ids)),
-        skipped=pd.DataFrame(
-            {"image_id": bad, "reason": "its name is not age_sex_race_date.jpg with age up to 120"}
-        ),
+        skipped=pd.DataFrame({"image_id": list(reasons), "reason": list(reasons.values())}),
         provenance={
             "reader": "utkface",
             "source": str(path),

@@ -211,7 +211,13 @@ class TrainingFolder:
         path = self.path / LOG
         if not path.exists():
             return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in LOG_COLUMNS.items()})
-        return pd.read_parquet(path)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # pyarrow's errors too
+            raise RunError(
+                f"The log '{path}' cannot be read: {error}. Remove it to have it written anew; weights and "
+                "checkpoints are not touched."
+            ) from error
 
     def write_log(self, seed: int, rows: list[dict[str, Any]]) -> None:
         """Put one seed's rows in place of those that the log holds of it.

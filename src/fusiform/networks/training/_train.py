@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fusiform.errors import DataError, SpecError
+from fusiform.errors import DataError, NetworkError, SpecError
 from fusiform.networks.training._classes import Labels, check_other_people, read_labels
 from fusiform.networks.training._folder import TrainingFolder
 from fusiform.networks.training._heads import make_head
@@ -89,7 +89,7 @@ def train(
     SpecError
         If there is no such network or recipe.
     NetworkError
-        If the network does not run at the recipe's input size, or returns no embeddings.
+        If the network does not run at the recipe's input size, or returns no embeddings, or there is no such device.
     RunError
         If the folder holds another training, or the disk is full.
 
@@ -108,6 +108,7 @@ def train(
     seeds = recipe.seeds if seeds is None else tuple(seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise SpecError(f"'seeds' must be different whole numbers that are not negative; got {seeds!r}.")
+    _check_device(device)
     if faces is None and validation is None:
         validation = recipe.validation or None
     faces = _open(recipe.faces if faces is None else faces, "faces", recipe)
@@ -209,6 +210,13 @@ def _complete(folder: TrainingFolder, trainer: Trainer) -> None:
     folder.save()
     # Two and more times the weights, of no use once the end is reached.
     folder.state_path(trainer.seed).unlink(missing_ok=True)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise NetworkError(f"Nothing can be trained on the device '{device}': {error}") from error
 
 
 def _cuda_devices(device: str) -> list[int]:
