@@ -256,6 +256,23 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         run(tmp_path / "holiday.jpg")
 
 
+def test_a_broken_log_is_named(tmp_path):
+    result = run(tmp_path / "t")
+    log = tmp_path / "t" / "log.parquet"
+    log.write_bytes(b"PAR1")
+    with pytest.raises(RunError, match=r"log\.parquet' cannot be read: .* Remove it"):
+        load_training(tmp_path / "t")
+    log.unlink()
+    assert load_training(tmp_path / "t").checkpoints.equals(result.checkpoints)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_device_that_is_not_there_leaves_no_folder(tmp_path, device):
+    with pytest.raises(NetworkError, match=f"Nothing can be trained on the device '{device}'"):
+        run(tmp_path / "t", device=device)
+    assert not (tmp_path / "t").exists()
+
+
 def test_a_full_disk_loses_nothing(whole, tmp_path, monkeypatch):
     original = Path.write_bytes
 

@@ -215,8 +215,8 @@ class TrainingFolder:
             return pd.read_parquet(path)
         except (OSError, ValueError) as error:  # pyarrow's errors too
             raise RunError(
-                f"The log '{path}' cannot be read: {error}. Remove it to have it written anew; weights and "
-                "checkpoints are not touched."
+                f"The log '{path}' cannot be read: {error}. Remove it to go on without what it held; weights "
+                "and checkpoints do not depend on it."
             ) from error
 
     def write_log(self, seed: int, rows: list[dict[str, Any]]) -> None:
