@@ -7,16 +7,16 @@ def layers(
     network: Annotated[str, typer.Option("--network", "-n", metavar="SPEC", help="The network.")],
 ) -> None:
     """List a network's layers in forward order; * marks those that an audit probes by default."""
-    from rich.console import Console
-    from rich.table import Table
-
     from fusiform.networks import load_network
 
     net = load_network(network)
     default = {layer.name for layer in net.default_layers()}
-    table = Table("", "depth", "layer", "kind", "role", "block", "shape", box=None)
+    rows = [("", "depth", "layer", "kind", "role", "block", "shape")]
     for layer in net.layers:
         shape = " x ".join(map(str, layer.shape))
         mark = "*" if layer.name in default else ""
-        table.add_row(mark, str(layer.depth), layer.name, layer.kind, layer.role, layer.block or "", shape)
-    Console(soft_wrap=True).print(table)
+        rows.append((mark, str(layer.depth), layer.name, layer.kind, layer.role, layer.block or "", shape))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        # Names stay whole, however narrow the terminal: they are to be copied.
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -163,8 +163,3 @@ class ZipStore:
         """The member's size and checksum."""
         member = self._members.get(name)
         return "missing" if member is None else f"{member.file_size}:{member.CRC:08x}"
-
-
-def open_store(path: Path) -> ImageStore:
-    """A store for a folder or a zip."""
-    return FolderStore(path) if path.is_dir() else ZipStore(path)
