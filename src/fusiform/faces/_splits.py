@@ -8,7 +8,7 @@ from numpy import ndarray
 from fusiform.errors import DataError
 
 
-def identity_codes(identities: Sequence[object] | pd.Series) -> Int[ndarray, " n"]:
+def identity_codes(identities: Sequence[object] | pd.Series | ndarray) -> Int[ndarray, " n"]:
     """Number identities from 0 in order of appearance; an unknown one (None, NaN, NA) is a person seen once.
 
     Parameters
@@ -34,7 +34,7 @@ def identity_codes(identities: Sequence[object] | pd.Series) -> Int[ndarray, " n
 
 
 def split_identities(
-    identities: Sequence[object] | pd.Series,
+    identities: Sequence[object] | pd.Series | ndarray,
     *,
     fractions: Sequence[float] = (0.6, 0.2, 0.2),
     labels: Float[ndarray, "n l"] | None = None,
