@@ -1,8 +1,5 @@
 """Small networks in every style that layers have to be found in."""
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -218,7 +215,7 @@ STYLES = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -249,12 +246,3 @@ def images():
     return torch.randint(
         0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
-
-
-@pytest.fixture(scope="session")
-def realdata():
-    """Folder of real weights and faces, where it is there."""
-    folder = Path(os.environ.get("FUSIFORM_REALDATA", Path(__file__).parents[3] / "shared" / "realdata"))
-    if not (folder / "SOURCES.md").is_file():
-        pytest.skip(f"no real weights and faces at {folder}; set FUSIFORM_REALDATA to their folder")
-    return folder
