@@ -41,9 +41,10 @@ def test_what_is_drawn_is_found_and_the_control_stands_beside_it(run):
     best = run.table("best").set_index("attribute")
     assert best.value["Eyeglasses"] > 0.85
     assert best.lower["Eyeglasses"] > best.chance["Eyeglasses"]
-    verification = run.table("verification").set_index("control")
-    assert verification.auc[False] > 0.6
-    assert verification.lower[False] < verification.auc[False] < verification.upper[False]
+    verification = run.table("verification")
+    assert verification.layer.tolist() == ["stage2", "pool"] * 2
+    assert (verification.auc[~verification.control] > 0.7).all()
+    assert verification.auc.between(verification.lower, verification.upper).all()
 
 
 def test_the_report_is_made_from_the_folder_alone(run):
@@ -122,6 +123,22 @@ def test_strict_makes_it_an_error_and_names_it(small_net, folder, tmp_path):
         audit(small_net, f"table:{folder}/labels.csv", tmp_path / "run", layers=["pool"], strict=True)
 
 
+def test_a_folder_of_people_without_attributes_is_verified(small_net, folder, tmp_path):
+    made = audit(small_net, f"folder:{folder}", tmp_path / "run", layers=["stage2", "fc"], control=False)
+    assert "probes" not in made.tables
+    assert made.table("verification").layer.tolist() == ["stage2", "fc"]
+    page = write_report(made.path).read_text()
+    assert "area under the ROC curve" in page
+    assert "Not measured" in page
+
+
+def test_a_folder_of_one_image_a_person_says_that_nothing_can_be_measured(small_net, folder, tmp_path):
+    for image in folder.glob("*/[1-9].png"):
+        image.unlink()
+    with pytest.raises(DataError, match="fewer than two people have two images"):
+        audit(small_net, f"folder:{folder}", tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
@@ -158,7 +175,7 @@ def test_a_network_without_an_embedding(planted_faces, tmp_path):
     )
     net = FaceNetwork(module, NetworkCard(name="two", input_size=(48, 48), head="logits"))
     made = audit(net, planted_faces, tmp_path / "run", attributes=["Smiling"], control=False)
-    assert made.table("verification").empty
+    assert made.table("verification").layer.iloc[-1] == "4"
     assert set(made.table("probes").network) == {"two"}
     assert "<html" in write_report(made.path).read_text()
 

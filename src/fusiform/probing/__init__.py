@@ -2,5 +2,6 @@
 
 from fusiform.probing._probe import best_layers, probe_layers
 from fusiform.probing._sampling import Draw, Sampling, sample
+from fusiform.probing._verification import verify_layers
 
-__all__ = ["Draw", "Sampling", "best_layers", "probe_layers", "sample"]
+__all__ = ["Draw", "Sampling", "best_layers", "probe_layers", "sample", "verify_layers"]

@@ -2,111 +2,22 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from fusiform.errors import SpecError, nearest
-from fusiform.faces import TEMPLATES, FaceSet, open_faces
+from fusiform.errors import DataError, SpecError, nearest
+from fusiform.faces import TEMPLATES, FaceSet, identity_codes, open_faces
 from fusiform.networks import FaceNetwork, load_network
-from fusiform.probing import Sampling, best_layers, probe_layers, sample
+from fusiform.probing import Sampling, best_layers, probe_layers, sample, verify_layers
 from fusiform.runs import Progress, Run, atomic_write
-from fusiform.statistics import verification_auc
+from fusiform.studies._request import AuditRequest
 
 _EXAMPLES = 24
-_MAX_VERIFIED = 2000
-
-
-@dataclass(frozen=True)
-class AuditRequest:
-    """What an audit is asked; the options of ``fusiform audit`` and the keys of its TOML file.
-
-    Attributes
-    ----------
-    network : str
-        Specification of the network, as for `fusiform.networks.load_network`.
-    faces : str
-        Specification of the faces, as for `fusiform.faces.open_faces`.
-    attributes : tuple of str or None
-        Which attributes; all when None.
-    layers : tuple of str or None
-        Which layers; block outputs, pools and fully connected layers when None; ``("all",)`` for all.
-    align : str
-        ``"auto"``: to the template that the network's card names, where the set has landmarks;
-        ``"none"``; or a template's name.
-    n_train, n_valid : int
-        Images an attribute at the most.
-    n_components : int
-        Dimensions of the PLS projection.
-    control : bool
-        Whether a network with the same architecture and random weights is probed beside it.
-    strict : bool
-        Whether an unreadable image is an error instead of being left out.
-    seed : int
-        Of split, draws, control weights and intervals.
-    memory_gb : float
-        Budget for activations.
-    batch_size : int
-        Faces a forward pass.
-    """
-
-    network: str
-    faces: str
-    attributes: tuple[str, ...] | None = None
-    layers: tuple[str, ...] | None = None
-    align: str = "auto"
-    n_train: int = 2048
-    n_valid: int = 6144
-    n_components: int = 8
-    control: bool = True
-    strict: bool = False
-    seed: int = 0
-    memory_gb: float = 4.0
-    batch_size: int = 32
-
-    @classmethod
-    def from_mapping(cls, options: dict[str, Any], *, source: str = "the request") -> "AuditRequest":
-        """Make a request from names and values, such as a TOML file's.
-
-        Parameters
-        ----------
-        options : dict
-            Names as in this class.
-        source : str
-            Where they come from, for messages.
-
-        Returns
-        -------
-        AuditRequest
-            The request.
-
-        Raises
-        ------
-        SpecError
-            If a name is unknown, a value has the wrong type, or network or faces are missing.
-
-        Examples
-        --------
-        >>> AuditRequest.from_mapping({"network": "demo", "faces": "synthetic?n=8"}).seed
-        0
-        """
-        kinds = {f.name: f.type for f in fields(cls)}
-        for name, value in options.items():
-            if name not in kinds:
-                raise SpecError(f"{source} has an unknown option '{name}'; {nearest(name, kinds)}")
-            _check(name, value, kinds[name], source)
-        for name in ("network", "faces"):
-            if not options.get(name):
-                raise SpecError(
-                    f'{source} names no {name}; give --{name} SPEC or {name} = "SPEC" in the TOML file.'
-                )
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-        return cls(**values)
 
 
 def audit(
@@ -120,8 +31,8 @@ def audit(
 ) -> Run:
     """Audit a face network: say what every layer knows of every attribute.
 
-    Reads the faces, aligns them as the network wants, probes every layer for every attribute, does the
-    same for random weights, and writes tables, example faces and run.json into a run folder, of which
+    Reads the faces, aligns them as the network wants, probes every layer for every attribute, verifies
+    identities at every layer, does the same for random weights, and writes tables, example faces and run.json into a run folder, of which
     `fusiform.report.write_report` makes the page.
 
     Parameters
@@ -171,7 +82,7 @@ def audit(
     layers = _layers(net, request)
     _template(net, opened, request.align)
     # Everything that may be wrong with what was asked has been looked at before a folder is made.
-    sample(opened, request.attributes, n_train=request.n_train, n_valid=request.n_valid, seed=request.seed)
+    _sampling(opened, request)
     asked = asdict(request) | {
         "study": "audit",
         "digests": {"network": net.digest(), "faces": opened.digest()},
@@ -186,68 +97,55 @@ def audit(
             progress.say(
                 f"{len(prepared.skipped)} of {len(opened)} images left out; see tables/skipped.parquet"
             )
-    sampling = sample(
-        prepared, request.attributes, n_train=request.n_train, n_valid=request.n_valid, seed=request.seed
-    )
-    left_out = sampling.table[sampling.table.status != "probed"]
-    for row in left_out.itertuples():
-        progress.say(f"Attribute '{row.attribute}' is left out: {row.note}")
+    sampling = _sampling(prepared, request)
+    if sampling is None:
+        progress.say(
+            "The faces have identities but no attributes: verification is measured, and nothing probed."
+        )
+    else:
+        for row in sampling.table[sampling.table.status != "probed"].itertuples():
+            progress.say(f"Attribute '{row.attribute}' is left out: {row.note}")
+        run.write_table("attributes", sampling.table)
     run.record(
         seed=request.seed,
         network=_network_record(net),
         faces=prepared.card() | {"digest": opened.digest(), "alignment": alignment},
     )
-    run.write_table("attributes", sampling.table)
     run.write_table("layers", _layer_table(net))
     run.write_table("skipped", prepared.skipped)
     _write_examples(run, prepared, sampling)
 
     networks = [(net, False)] + ([(net.randomized(seed=request.seed), True)] if request.control else [])
-    probes = []
+    shared: dict[str, Any] = {
+        "layers": layers,
+        "seed": request.seed,
+        "memory_gb": request.memory_gb,
+        "batch_size": request.batch_size,
+        "progress": progress,
+    }
+    if sampling is not None:
+        probes = []
+        for subject, is_control in networks:
+            with _timed(timings, "probing the control" if is_control else "probing"):
+                table = probe_layers(
+                    subject, prepared, n_components=request.n_components, sampling=sampling, run=run, **shared
+                )
+            table.insert(1, "control", is_control)
+            probes.append(table)
+            run.record(timings=timings)
+        table = pd.concat(probes, ignore_index=True)
+        run.write_table("probes", table)
+        run.write_table("best", best_layers(table))
+    verified = []
     for subject, is_control in networks:
-        with _timed(timings, "probing the control" if is_control else "probing"):
-            table = probe_layers(
-                subject,
-                prepared,
-                layers=layers,
-                n_components=request.n_components,
-                seed=request.seed,
-                memory_gb=request.memory_gb,
-                batch_size=request.batch_size,
-                sampling=sampling,
-                progress=progress,
-                run=run,
-            )
+        with _timed(timings, "verification"):
+            table = verify_layers(subject, prepared, scratch=run.path / "parts", **shared)
         table.insert(1, "control", is_control)
-        probes.append(table)
-        run.record(timings=timings)
-    table = pd.concat(probes, ignore_index=True)
-    run.write_table("probes", table)
-    run.write_table("best", best_layers(table))
-    with _timed(timings, "verification"):
-        run.write_table("verification", _verification(networks, prepared, sampling, request.seed, progress))
+        verified.append(table)
+    run.write_table("verification", pd.concat(verified, ignore_index=True))
     run.record(timings=timings)
     run.finish()
     return run
-
-
-def _check(name: str, value: Any, kind: Any, source: str) -> None:
-    if kind not in (str, bool, int, float):
-        good = value is None or (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value))
-        wants = "a list of names"
-    elif kind is bool:
-        good, wants = isinstance(value, bool), "true or false"
-    elif kind is int:
-        good, wants = isinstance(value, int) and not isinstance(value, bool), "a whole number"
-        if good and name != "seed":
-            good, wants = value >= 1, "a whole number of at least 1"
-    elif kind is float:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-        wants = "a number above 0"
-    else:
-        good, wants = isinstance(value, str), "a text"
-    if not good:
-        raise SpecError(f"The option '{name}' in {source} must be {wants}; got {value!r}.")
 
 
 def _layers(net: FaceNetwork, request: AuditRequest) -> list[str]:
@@ -297,15 +195,30 @@ def _layer_table(net: FaceNetwork) -> pd.DataFrame:
     return table[["network", "layer", "depth", "kind", "role", "block", "shape", "features"]]
 
 
-def _write_examples(run: Run, faces: FaceSet, sampling: Sampling) -> None:
+def _sampling(faces: FaceSet, request: AuditRequest) -> Sampling | None:
+    """What is drawn for each attribute; None for faces of which only identities are known."""
+    if request.attributes is None and faces.identity is not None and len(faces.schema) == 1:
+        if faces.table[faces.identity].value_counts().gt(1).sum() < 2:
+            raise DataError(
+                f"Of '{faces.name}' only identities are known, and fewer than two people have two images, so there "
+                "is nothing to measure. Bring attributes (table:FILE), or several images of each person."
+            )
+        return None
+    return sample(
+        faces, request.attributes, n_train=request.n_train, n_valid=request.n_valid, seed=request.seed
+    )
+
+
+def _write_examples(run: Run, faces: FaceSet, sampling: Sampling | None) -> None:
     from PIL import Image
 
     rng = np.random.default_rng(0)
     # One face a person first, so that the strip shows as many people as it can.
-    order = rng.permutation(sampling.others)
-    first = np.unique(sampling.groups[order], return_index=True)[1]
+    order = rng.permutation(len(faces) if sampling is None else sampling.others)
+    people = identity_codes(faces.table[faces.identity]) if faces.identity else np.arange(len(faces))
+    first = np.unique(people[order], return_index=True)[1]
     chosen = np.concatenate([order[np.sort(first)], np.delete(order, first)])[:_EXAMPLES]
-    names = [draw.attribute for draw in sampling.draws]
+    names = list(faces.schema) if sampling is None else [draw.attribute for draw in sampling.draws]
     records = []
     for number, (row, image) in enumerate(zip(chosen, faces.images(chosen), strict=True)):
         file = f"example_{number:02d}.png"
@@ -320,33 +233,6 @@ def _write_examples(run: Run, faces: FaceSet, sampling: Sampling) -> None:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _verification(
-    networks: list[tuple[FaceNetwork, bool]],
-    faces: FaceSet,
-    sampling: Sampling,
-    seed: int,
-    progress: Progress,
-) -> pd.DataFrame:
-    """Verification on the faces that no probe was trained on, where people have several images."""
-    columns = ["network", "control", "n_genuine", "n_impostor", "auc", "lower", "upper"]
-    rows = np.random.default_rng(seed).permutation(sampling.others)[:_MAX_VERIFIED]
-    groups = sampling.groups[rows]
-    if networks[0][0].card.head != "embedding" or len(np.unique(groups)) in (1, len(groups)):
-        return pd.DataFrame(columns=columns)
-    records = []
-    for net, is_control in networks:
-        step = progress.task(f"{net.card.name}: verification")
-        embeddings = []
-        for start in range(0, len(rows), 64):
-            batch = faces.images(rows[start : start + 64])
-            with torch.no_grad():
-                embeddings.append(net.embed(net.prepare(batch)).cpu().numpy())
-            step(min(start + 64, len(rows)), len(rows))
-        result = verification_auc(np.concatenate(embeddings), groups, seed=seed)
-        records.append({"network": net.card.name, "control": is_control} | asdict(result))
-    return pd.DataFrame(records, columns=columns)
 
 
 @contextmanager

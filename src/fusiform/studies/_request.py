@@ -1,0 +1,110 @@
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fusiform.errors import SpecError, nearest
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """What an audit is asked; the options of ``fusiform audit`` and the keys of its TOML file.
+
+    Attributes
+    ----------
+    network : str
+        Specification of the network, as for `fusiform.networks.load_network`.
+    faces : str
+        Specification of the faces, as for `fusiform.faces.open_faces`.
+    attributes : tuple of str or None
+        Which attributes; all when None.
+    layers : tuple of str or None
+        Which layers; block outputs, pools and fully connected layers when None; ``("all",)`` for all.
+    align : str
+        ``"auto"``: to the template that the network's card names, where the set has landmarks;
+        ``"none"``; or a template's name.
+    n_train, n_valid : int
+        Images an attribute at the most.
+    n_components : int
+        Dimensions of the PLS projection.
+    control : bool
+        Whether a network with the same architecture and random weights is probed beside it.
+    strict : bool
+        Whether an unreadable image is an error instead of being left out.
+    seed : int
+        Of split, draws, control weights and intervals.
+    memory_gb : float
+        Budget for activations.
+    batch_size : int
+        Faces a forward pass.
+    """
+
+    network: str
+    faces: str
+    attributes: tuple[str, ...] | None = None
+    layers: tuple[str, ...] | None = None
+    align: str = "auto"
+    n_train: int = 2048
+    n_valid: int = 6144
+    n_components: int = 8
+    control: bool = True
+    strict: bool = False
+    seed: int = 0
+    memory_gb: float = 4.0
+    batch_size: int = 32
+
+    @classmethod
+    def from_mapping(cls, options: dict[str, Any], *, source: str = "the request") -> "AuditRequest":
+        """Make a request from names and values, such as a TOML file's.
+
+        Parameters
+        ----------
+        options : dict
+            Names as in this class.
+        source : str
+            Where they come from, for messages.
+
+        Returns
+        -------
+        AuditRequest
+            The request.
+
+        Raises
+        ------
+        SpecError
+            If a name is unknown, a value has the wrong type, or network or faces are missing.
+
+        Examples
+        --------
+        >>> AuditRequest.from_mapping({"network": "demo", "faces": "synthetic?n=8"}).seed
+        0
+        """
+        kinds = {f.name: f.type for f in fields(cls)}
+        for name, value in options.items():
+            if name not in kinds:
+                raise SpecError(f"{source} has an unknown option '{name}'; {nearest(name, kinds)}")
+            _check(name, value, kinds[name], source)
+        for name in ("network", "faces"):
+            if not options.get(name):
+                raise SpecError(
+                    f'{source} names no {name}; give --{name} SPEC or {name} = "SPEC" in the TOML file.'
+                )
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        return cls(**values)
+
+
+def _check(name: str, value: Any, kind: Any, source: str) -> None:
+    if kind not in (str, bool, int, float):
+        good = value is None or (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value))
+        wants = "a list of names"
+    elif kind is bool:
+        good, wants = isinstance(value, bool), "true or false"
+    elif kind is int:
+        good, wants = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+        if good and name != "seed":
+            good, wants = value >= 1, "a whole number of at least 1"
+    elif kind is float:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        wants = "a number above 0"
+    else:
+        good, wants = isinstance(value, str), "a text"
+    if not good:
+        raise SpecError(f"The option '{name}' in {source} must be {wants}; got {value!r}.")
