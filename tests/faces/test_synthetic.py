@@ -41,20 +41,21 @@ def sample() -> pd.DataFrame:
     return sample_parameters(512, seed=0)
 
 
-def test_a_face_is_the_same_in_any_batch_order_and_number_of_threads() -> None:
+@pytest.mark.parametrize("size", [64, 160])
+def test_a_face_is_the_same_in_any_batch_order_and_number_of_threads(size: int) -> None:
     table = sample_parameters(12, seed=5, identities=12)
-    whole = render(table, size=64)
+    whole = render(table, size=size)
     order = [7, 3, 11, 0]
     threads = torch.get_num_threads()
-    shuffled = render(table.iloc[order], size=64)
+    shuffled = render(table.iloc[order], size=size)
     for place, i in enumerate(order):
         assert same(row_of(whole, i), row_of(shuffled, place))
     try:
         torch.set_num_threads(1)
         for i in (2, 7):
-            assert same(row_of(whole, i), render(table.iloc[[i]], size=64))
+            assert same(row_of(whole, i), render(table.iloc[[i]], size=size))
         torch.set_num_threads(2)
-        assert same(whole, render(table, size=64))
+        assert same(whole, render(table, size=size))
         assert torch.get_num_threads() == 2  # given back as it was found
     finally:
         torch.set_num_threads(threads)

@@ -52,7 +52,9 @@ def sentences(material: Material) -> list[str]:
     """Say in plain words what was found; every number comes from a table."""
     said = [_opening(material)]
     if material.best is None and material.verification is not None:
-        said.append("No attribute of these faces was probed; what every layer knows of identity was measured.")
+        said.append(
+            "No attribute of these faces was probed; what every layer knows of identity was measured."
+        )
     elif material.best is None:
         said.append("No read-out was measured, so there is nothing to say yet about what the network knows.")
     else:

@@ -24,6 +24,7 @@ _SIZES = (32, 512)
 _SAMPLES = 2  # sample pixels along each side of an image pixel
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # the samples of a pixel: row and column
 _HEAD = 0  # its place among the surfaces
+_THREADED_PX = 160  # from this size on threads pay
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def render(parameters: pd.DataFrame, *, size: int = 112) -> Rendering:
     """Draw faces.
 
     Each face is drawn on its own, in operations that do not depend on the number of threads, so a row gives the same
-    bytes in any batch and any order; as many faces at a time as torch has threads.
+    bytes in any batch and any order. From 160 px on, as many faces at a time as torch has threads.
 
     Parameters
     ----------
@@ -298,7 +299,9 @@ def render(parameters: pd.DataFrame, *, size: int = 112) -> Rendering:
         for store, value in zip(out, _face(faces[i], size), strict=True):
             store[i] = value
 
-    count = max(1, min(torch.get_num_threads(), os.cpu_count() or 1, n))
+    # Of a small picture so much is spent in the interpreter that threads only wait for each other.
+    threads = torch.get_num_threads() if size >= _THREADED_PX else 1
+    count = max(1, min(threads, os.cpu_count() or 1, n))
     if count == 1:
         for i in range(n):
             one(i)
