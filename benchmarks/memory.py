@@ -17,7 +17,7 @@ CASES = {
     # name: network, faces, memory_gb
     "demo, fits": ("demo", "synthetic?n=1024&seed=7", 2.0),
     "demo, spilled": ("demo", "synthetic?n=1024&seed=7", 1.0),
-    "resnet50 at 112, spilled": ("timm:resnet50", "synthetic?n=1024&seed=7", 1.0),
+    "resnet50, spilled": ("timm:resnet50", "synthetic?n=1024&seed=7", 1.0),
 }
 
 
