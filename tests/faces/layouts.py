@@ -20,3 +20,17 @@ def zip_of(folder, path, prefix=""):
             archive.write(file, prefix + str(file.relative_to(folder)))
     shutil.rmtree(folder)
     return path
+
+
+def ramp(path, size=(40, 30)):
+    """A picture whose red is its pixel's x and whose green is its y."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[: size[1], : size[0]]
+    Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)).save(path)
+    return path
+
+
+def text(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path

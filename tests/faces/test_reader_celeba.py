@@ -149,6 +149,15 @@ def test_celeba_lists_that_do_not_fit(tmp_path):
     (path / "list_attr_celeba.txt").write_text(whole.replace("000004", "000001"))
     with pytest.raises(DataError, match=r"lists 1 images more than once, the first '000001\.jpg'"):
         open_faces(f"celeba:{path}")
+    partition = path / "list_eval_partition.txt"
+    parts = partition.read_text()
+    partition.write_text(parts.replace("000003.jpg 1", "000003.jpg 7"))
+    (path / "list_attr_celeba.txt").write_text(whole)
+    with pytest.raises(
+        DataError, match=r"line of '000003\.jpg' holds '7', expected 0, 1 or 2 for train, valid"
+    ):
+        open_faces(f"celeba:{path}")
+    partition.write_text(parts)
     (path / "list_attr_celeba.txt").write_text(whole.replace("-1", "-3"))
     with pytest.raises(DataError, match=r"binary attribute '5_o_Clock_Shadow' must hold .* got -3\.0"):
         open_faces(f"celeba:{path}")
@@ -164,5 +173,7 @@ def test_celeba_lists_that_do_not_fit(tmp_path):
 def test_celeba_without_images(tmp_path):
     path = made_up_celeba(tmp_path, "flat")
     shutil.rmtree(path / "img_align_celeba")
-    with pytest.raises(DataError, match=r"None of the images .* lists 4, the first as '000001\.jpg'"):
+    with pytest.raises(
+        DataError, match=r"None of the images .* lists 4, the first as '000001\.jpg'.*Put img_align_celeba"
+    ):
         open_faces(f"celeba:{path}")

@@ -335,3 +335,13 @@ def test_utkface_of_other_files(tmp_path):
         DataError, match=r"named like UTKFace's, age_sex_race_date\.jpg; the first of 1 images is 'me\.jpg'"
     ):
         open_faces(f"utkface:{tmp_path}")
+
+
+def test_the_same_file_name_in_another_folder_is_another_image(tmp_path):
+    for name in ("train/1.png", "train/2.png", "val/3.png"):
+        picture(tmp_path / "images" / name)
+    listed = ["val/1.png", "val/2.png", "val/3.png"]
+    pd.DataFrame({"image": listed, "age": [1.0, 2.0, 3.0]}).to_csv(tmp_path / "labels.csv", index=False)
+    faces = open_faces(f"table:{tmp_path / 'labels.csv'}")
+    assert faces.table["image_id"].tolist() == ["val/3.png"]
+    assert sorted(faces.skipped["image_id"]) == ["val/1.png", "val/2.png"]

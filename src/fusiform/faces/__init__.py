@@ -7,11 +7,17 @@ Examples
 ((64, 64), 'deg')
 """
 
+from fusiform.faces._associations import associations
 from fusiform.faces._attribute import Attribute
+from fusiform.faces._export import export_faces
 from fusiform.faces._face_set import FaceSet
+from fusiform.faces._join import join_faces
 from fusiform.faces._open import open_faces
+from fusiform.faces._pick import group_faces, pick_faces
 from fusiform.faces._splits import identity_codes, split_identities
 from fusiform.faces._templates import TEMPLATES, Template
+from fusiform.faces.readers.cfp import cfp_pairs
+from fusiform.faces.readers.ijbc import ijbc_pairs
 from fusiform.faces.readers.lfw import lfw_pairs
 
 __all__ = [
@@ -19,8 +25,15 @@ __all__ = [
     "Attribute",
     "FaceSet",
     "Template",
+    "associations",
+    "cfp_pairs",
+    "export_faces",
+    "group_faces",
     "identity_codes",
+    "ijbc_pairs",
+    "join_faces",
     "lfw_pairs",
     "open_faces",
+    "pick_faces",
     "split_identities",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from fusiform.errors import DataError, ImageError, nearest
 from fusiform.faces._attribute import Attribute
 from fusiform.faces._card import data_card
+from fusiform.faces._duplicates import duplicates
 from fusiform.faces._geometry import Align, Resize
 from fusiform.faces._pixels import Pixels
 from fusiform.faces._schema import as_kind, read_attributes
@@ -373,6 +374,27 @@ class FaceSet(Pixels):
                 f"'{skipped['image_id'][0]}': {skipped['reason'][0]}."
             )
         return self._kept(np.setdiff1d(np.arange(len(self)), bad), skipped)
+
+    def duplicates(self, progress: Progress | None = None) -> pd.DataFrame:
+        """Find images that are the same file, to the byte.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the number done and the number of all images.
+
+        Returns
+        -------
+        DataFrame
+            One row an image that has a twin: ``group``, ``image_id``, and ``differs``, the attributes in which the twins disagree.
+
+        Examples
+        --------
+        >>> pixels = np.zeros((2, 3, 8, 8), dtype=np.uint8)
+        >>> FaceSet.from_arrays(pixels).duplicates()["group"].tolist()
+        [0, 0]
+        """
+        return duplicates(self, progress)
 
     def with_attribute(self, name: str, values: Any, attribute: Attribute) -> "FaceSet":
         """Add or replace an attribute.

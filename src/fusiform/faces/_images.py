@@ -98,3 +98,23 @@ def decode(data: bytes) -> UInt8[ndarray, "h w 3"]:
         return np.array(_to_rgb(image))
     except _BAD_FILE as error:
         raise UnreadableImageError(f"broken or truncated: {error}") from error
+
+
+def decode_labels(data: bytes) -> UInt8[ndarray, "h w"]:
+    """Decode a picture whose pixels are class numbers: grey, or numbers of a palette whatever its colours.
+
+    Raises UnreadableImageError with the reason.
+    """
+    image = _open(data)
+    try:
+        image.load()
+        labels = np.array(image)
+    except _BAD_FILE as error:
+        raise UnreadableImageError(f"broken or truncated: {error}") from error
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
+    if labels.ndim == 3 and (labels[..., :3] == labels[..., :1]).all():
+        labels = labels[..., 0]
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise UnreadableImageError("it holds colours, expected class numbers of one byte")
+    return np.ascontiguousarray(labels)

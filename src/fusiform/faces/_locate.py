@@ -1,7 +1,7 @@
 """Find the images that a table lists: beside it, in a folder near it, or in a zip."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -105,17 +105,48 @@ def _spell(name: str, only_file: bool, ending: str | None) -> str:
     return name if ending is None else name.removesuffix(_suffix(name)) + ending
 
 
-def _spellings(names: Sequence[str], any_suffix: bool) -> Iterator[Callable[[str], str]]:
-    """Ways to read a name of the table: as it is, with a suffix, without the folders of somebody else's disk."""
+def _spellings(names: Sequence[str], any_suffix: bool, only_file: bool) -> Iterator[Callable[[str], str]]:
+    """Ways to read a name of the table: as it is, or with a suffix."""
     own = {_suffix(name).lower() for name in names} - {""}
     endings = sorted(own) if own and not any_suffix else SUFFIXES
+    for ending in (None, *endings, *map(str.upper, endings)):
+        yield partial(_spell, only_file=only_file, ending=ending)
+
+
+_Found = tuple[int, ImageStore, Callable[[str], str]]
+
+
+def _best_store(
+    stores: Iterable[ImageStore], probes: Sequence[str], any_suffix: bool
+) -> tuple[_Found | None, list[ImageStore]]:
+    """The store and spelling under which most names are found, and where was looked.
+
+    The folders of somebody else's disk are left out of the names only when no store knows a name with them: the same
+    file name in another folder is another image.
+    """
+    best: _Found | None = None
+    looked: list[ImageStore] = []
     for only_file in (False, True):
-        for ending in (None, *endings, *map(str.upper, endings)):
-            yield partial(_spell, only_file=only_file, ending=ending)
+        for store in list(looked) if only_file else stores:
+            looked += [] if only_file else [store]
+            for spell in _spellings(probes, any_suffix, only_file):
+                hits = sum(store.has(spell(name)) for name in probes)
+                if hits > (best[0] if best else 0):
+                    best = hits, store, spell
+            if best is not None and best[0] == len(probes):
+                return best, looked
+        if best is not None:
+            break
+    return best, looked
 
 
 def locate(
-    names: Sequence[str], folder: Path, given: Path | None = None, *, any_suffix: bool = False
+    names: Sequence[str],
+    folder: Path,
+    given: Path | None = None,
+    *,
+    any_suffix: bool = False,
+    advice: str = "Give images=FOLDER_OR_ZIP.",
 ) -> tuple[ImageStore, list[str]]:
     """The store that holds most of some images, and their names in it.
 
@@ -130,6 +161,8 @@ def locate(
         The folder or zip that a person named; then only this is looked through.
     any_suffix : bool, default False
         Whether an image may be of another format than its name says.
+    advice : str
+        What to do when nothing is found; for the error.
     """
     names = [name.replace("\\", "/").removeprefix("./") for name in names]
     step = max(1, len(names) // _PROBES)
@@ -138,21 +171,12 @@ def locate(
         stores = _stores_near(folder)
     else:
         stores = _stores_in(given) if given.is_dir() else _zip_stores(given)
-    best: tuple[int, ImageStore, Callable[[str], str]] | None = None
-    looked: list[str] = []
-    for store in stores:
-        looked.append(repr(store))
-        for spell in _spellings(probes, any_suffix):
-            hits = sum(store.has(spell(name)) for name in probes)
-            if hits > (best[0] if best else 0):
-                best = hits, store, spell
-        if best is not None and best[0] == len(probes):
-            break
+    best, looked = _best_store(stores, probes, any_suffix)
     if best is None:
-        shown = ", ".join(looked[:6]) + (f" and {len(looked) - 6} more" if len(looked) > 6 else "")
+        shown = ", ".join(map(repr, looked[:6])) + (f" and {len(looked) - 6} more" if len(looked) > 6 else "")
         raise DataError(
             f"None of the images is where it was looked for. The table lists {len(names)}, the first as '{names[0]}'; "
-            f"looked in {shown}. Give images=FOLDER_OR_ZIP."
+            f"looked in {shown}. {advice}"
         )
     spelt = [best[2](name) for name in names]
     if len(set(spelt)) < len(set(names)):

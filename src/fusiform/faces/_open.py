@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 from fusiform.errors import DataError, SpecError, nearest
 from fusiform.faces._attribute import KINDS
 from fusiform.faces._face_set import FaceSet
+from fusiform.faces._join import JOIN, open_joined
 from fusiform.faces.readers import READERS, Reader
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9_+-]*)(?=[:?]|$)")
@@ -20,9 +21,14 @@ def open_faces(spec: str, **options: Any) -> FaceSet:
     Parameters
     ----------
     spec : str
-        ``"scheme:path?option=value&option=value"`` or ``"synthetic?n=512&seed=0"``. Schemes are ``synthetic``,
-        ``folder``, ``table``, ``celeba``, ``lfw`` and ``utkface``. The path may be relative or begin with ``~``;
+        ``"scheme:path?option=value&option=value"`` or ``"synthetic?n=512&seed=0"``. Schemes are ``synthetic``;
+        ``folder`` and ``table`` for sets of one's own; ``agedb``, ``aus`` (action units), ``celeba``,
+        ``celebamaskhq``, ``cfp``, ``fairface``, ``fer2013``, ``huggingface``, ``ijbc``, ``imdbwiki``, ``lfw``,
+        ``pointing04``, ``scut``, ``sklearn_lfw``, ``sklearn_olivetti``, ``utkface``, ``vggface2`` and ``vpnl`` for
+        published ones. The path may be relative or begin with ``~``;
         in it, ``?``, ``&`` and ``%`` are written ``%3F``, ``%26`` and ``%25``. Lists are separated by commas.
+        ``"join:SPEC|SPEC|..."`` opens several and joins them, as `join_faces` does, with its options at the end:
+        ``"join:lfw:A|celeba:B|same_people=yes|name=both"``; in paths ``|`` is then written ``%7C``.
     **options
         The same options as keywords; they win over the spec's. For tables also
         ``kinds={"age": "continuous", "note": "ignore"}``.
@@ -46,6 +52,8 @@ def open_faces(spec: str, **options: Any) -> FaceSet:
     ...
     fusiform.errors.SpecError: There is no scheme 'foldr' for faces; did you mean 'folder'?
     """
+    if isinstance(spec, str) and spec.startswith(JOIN):
+        return open_joined(spec, open_faces, **options)
     reader, path, given = _parse(spec)
     kinds = options.pop("kinds", None)
     if kinds is not None:

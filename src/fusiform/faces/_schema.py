@@ -1,7 +1,7 @@
 """What the columns of a table of attributes hold: kinds, inferred from names and values or given."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,10 +113,10 @@ def as_kind(column: pd.Series, kind: str, name: str) -> pd.Series:
     if kind == "continuous":
         numbers = _numbers(column)
         if numbers is None:
-            bad = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()].iloc[0]
+            row = int(column.index[pd.to_numeric(column, errors="coerce").isna() & column.notna()][0])
             raise DataError(
-                f"The continuous attribute '{name}' holds {bad!r}, which is no number. Correct it, leave the cell empty "
-                f"if it is unknown, or open with categorical={name} or ignore={name}."
+                f"The continuous attribute '{name}' holds {column[row]!r} in row {row + 1}, which is no number. Correct it, "
+                f"leave the cell empty if it is unknown, or open with categorical={name} or ignore={name}."
             )
         return numbers.rename(name)
     numbers = _numbers(column)
@@ -125,19 +125,21 @@ def as_kind(column: pd.Series, kind: str, name: str) -> pd.Series:
         odd = text[text.notna() & ~text.isin(list(_WORDS))]
         if len(odd) == 0:
             return text.map(_WORDS).astype("boolean").rename(name)
-        raise _not_binary(name, column[odd.index[0]])
+        raise _not_binary(name, column[odd.index[0]], int(odd.index[0]))
     values = set(numbers.dropna().unique())
     if not (values <= {0.0, 1.0} or values <= {-1.0, 1.0}):
-        raise _not_binary(
-            name, next((float(v) for v in sorted(values) if v not in (-1.0, 0.0, 1.0)), "-1, 0 and 1")
-        )
+        odd = numbers[numbers.notna() & ~numbers.isin([-1.0, 0.0, 1.0])]
+        if len(odd):
+            raise _not_binary(name, float(odd.iloc[0]), int(odd.index[0]))
+        raise _not_binary(name, "-1, 0 and 1")
     flags = (numbers > 0).astype("boolean")
     return flags.mask(numbers.isna()).rename(name)
 
 
-def _not_binary(name: str, value: object) -> DataError:
+def _not_binary(name: str, value: object, row: int | None = None) -> DataError:
+    where = "" if row is None else f" in row {row + 1}"
     return DataError(
-        f"The binary attribute '{name}' must hold -1 and 1, 0 and 1, true and false or yes and no; got {value!r}. "
+        f"The binary attribute '{name}' must hold -1 and 1, 0 and 1, true and false or yes and no; got {value!r}{where}. "
         f"Correct it, leave the cell empty if it is unknown, or open with categorical={name}."
     )
 
@@ -147,6 +149,11 @@ def unit_of(name: str, kind: str) -> str | None:
     if kind != "continuous":
         return None
     return "deg" if _DEGREES.search(name) else "years" if _YEARS.search(name) else None
+
+
+def given_kinds(**columns: Sequence[str]) -> dict[str, str]:
+    """Columns by the kind, or "ignore", that a person gave them, as kinds by column."""
+    return {name: kind for kind, names in columns.items() for name in names}
 
 
 def read_attributes(table: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> ReadAttributes:

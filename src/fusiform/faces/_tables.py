@@ -2,18 +2,21 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from fusiform.errors import DataError, nearest
-from fusiform.faces._images import SUFFIXES
+from fusiform.faces._images import SUFFIXES, UnreadableImageError
 from fusiform.faces._landmark_columns import landmark_columns, read_points
+from fusiform.faces._stores import ImageStore
+
+T = TypeVar("T")
 
 _IMAGE_COLUMN = re.compile(
     r"^(image|img|file|photo|picture|face)?_?(file)?_?(name|path|file|id)?$|^(image|img|file|photo|picture)s?$"
@@ -91,6 +94,51 @@ def image_column(table: pd.DataFrame, wanted: str | None, path: Path) -> str:
         f"No column of '{path}' names image files. Looked for one called file, image, image_id, path, ... or holding names "
         f"that end in {', '.join(SUFFIXES[:4])}, ...; the columns are {', '.join(columns[:12])}. Give image_column=NAME."
     )
+
+
+def present(
+    ids: Sequence[str], store: ImageStore, stored: Sequence[str]
+) -> tuple[Bool[ndarray, " n"], pd.DataFrame]:
+    """Which of the listed images are there, and the others with the reason, for a face set's `skipped`."""
+    there = np.array([store.has(name) for name in stored], dtype=bool)
+    missing = [i for i, is_there in enumerate(there) if not is_there]
+    return there, left_out({ids[i]: _why_missing(store, stored[i]) for i in missing})
+
+
+def _why_missing(store: ImageStore, name: str) -> str:
+    try:
+        store.read(name)
+    except UnreadableImageError as error:
+        return str(error)
+    return f"no such file in {store.root}"
+
+
+def left_out(reasons: Mapping[str, str]) -> pd.DataFrame:
+    """Images left out and why, as a face set's `skipped` wants them."""
+    return pd.DataFrame({"image_id": list(reasons), "reason": list(reasons.values())})
+
+
+def need_columns(table: pd.DataFrame, wanted: Sequence[str], path: Path, what: str) -> None:
+    """Raise DataError unless a published table has its columns."""
+    lacking = [name for name in wanted if name not in table.columns]
+    if lacking:
+        raise DataError(
+            f"'{path}' is not {what}: it must have the columns {', '.join(wanted)}, and lacks {', '.join(lacking)}; "
+            f"its columns are {', '.join(map(str, table.columns[:12]))}."
+        )
+
+
+def coded(column: pd.Series, codes: Mapping[str, T], path: Path, *, first_line: int = 2) -> list[T | None]:
+    """What the codes of a column stand for, None for empty cells; a code that is not known raises, with its line."""
+    text = column.astype("string").str.strip()
+    values: list[T | None] = []
+    for line, (value, unknown) in enumerate(zip(text, text.isna() | (text == ""), strict=True), first_line):
+        if not unknown and value not in codes:
+            raise DataError(
+                f"Line {line} of '{path}': '{column.name}' must be one of {', '.join(codes)}; got '{value}'."
+            )
+        values.append(None if unknown else codes[value])
+    return values
 
 
 def points_beside(folder: Path, names: Sequence[str]) -> Float[ndarray, "n p 2"] | None:

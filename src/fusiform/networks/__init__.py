@@ -4,5 +4,6 @@ from fusiform.networks._card import NetworkCard
 from fusiform.networks._listing import Layer
 from fusiform.networks._load import load_network
 from fusiform.networks._network import FaceNetwork
+from fusiform.networks._predict import predict_attribute
 
-__all__ = ["FaceNetwork", "Layer", "NetworkCard", "load_network"]
+__all__ = ["FaceNetwork", "Layer", "NetworkCard", "load_network", "predict_attribute"]

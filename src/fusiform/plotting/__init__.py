@@ -8,12 +8,15 @@ Every function takes the table a measure returned, never a network or faces, and
 * `best_layers`: the best layer of every attribute as dots with intervals.
 * `example_faces`: a grid of images.
 
+`contact_sheet` draws many images on one page, as a picture for a file instead.
+
 What is drawn is selected by `fusiform.plotting.tables`; colours and the figures' look are in
 `fusiform.plotting.style`.
 """
 
 from fusiform.plotting import style, tables
 from fusiform.plotting._best import best_layers
+from fusiform.plotting._contact_sheet import contact_sheet
 from fusiform.plotting._depth import accuracy_over_depth
 from fusiform.plotting._faces import example_faces
 from fusiform.plotting._heatmap import layer_attribute_heatmap
@@ -21,6 +24,7 @@ from fusiform.plotting._heatmap import layer_attribute_heatmap
 __all__ = [
     "accuracy_over_depth",
     "best_layers",
+    "contact_sheet",
     "example_faces",
     "layer_attribute_heatmap",
     "style",

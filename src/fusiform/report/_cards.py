@@ -22,7 +22,7 @@ _FACES_FIRST = (
 # Worth saying that they are not known; of other keys a missing value says nothing.
 _SAID_WHEN_MISSING = {"licence", "paper", "alignment", "threshold"}
 # Shown in places of their own.
-_FACES_ELSEWHERE = {"confounds", "attributes"}
+_FACES_ELSEWHERE = {"confounds", "attributes", "skipped"}
 
 
 def key_figures(material: Material) -> list[dict[str, str]]:

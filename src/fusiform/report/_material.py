@@ -25,6 +25,7 @@ _COLUMNS = {
     "layers": ("layer", "depth", "kind", "role", "block", "shape", "features"),
     "verification": ("network", "control", "n_genuine", "n_impostor", "auc", "lower", "upper"),
     "skipped": ("image_id", "reason"),
+    "confounds": ("attribute", "other", "measure", "value", "lower", "upper", "n", "strong"),
 }
 
 

@@ -17,6 +17,7 @@ _MOST_LINES = 8
 _SHOWN_OF_MANY = 5
 _FACTS_OF_EXAMPLE = 5
 _NAMES_OF_SKIPPED = 1000
+_MOST_CONFOUNDS = 20
 _KIND_TITLES = {
     "binary": "Yes/no attributes",
     "categorical": "Attributes of several classes",
@@ -300,11 +301,11 @@ def _frequency(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: entry.get(key) for key in wanted} | {"values": values}
 
 
-def _confounds(material: Material) -> dict[str, Any] | None:
+def _confounds(material: Material) -> list[dict[str, Any]]:
+    """Pairs of attributes that go together, the strongest first."""
     table = material.confounds
-    if table is None:
-        given = material.run.faces.get("confounds")
-        if not isinstance(given, list) or not given or not isinstance(given[0], dict):
-            return None
-        table = pd.DataFrame(given)
-    return {"columns": list(table.columns), "rows": table.head(40).to_numpy().tolist()}
+    rows = material.run.faces.get("confounds") if table is None else _records(table)
+    if not isinstance(rows, list):
+        return []
+    known = [row for row in rows if isinstance(row, dict) and not missing(row.get("value"))]
+    return [{str(key): value for key, value in row.items()} for row in known[:_MOST_CONFOUNDS]]

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from fusiform._files import atomic_write, explain_full_disk
 from fusiform.errors import RunError, nearest
 from fusiform.runs._environment import environment
-from fusiform.runs._files import atomic_write, explain_full_disk
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,6 +20,7 @@ from fusiform.faces._face_set import FaceSet
 
 __all__ = ["READERS", "Reader", "reader"]
 
+_WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 Opener = TypeVar("Opener", bound=Callable[..., FaceSet])
 
 
@@ -91,6 +92,18 @@ class Reader:
                     f"The option '{name}' of '{self.scheme}' must be a whole number; got {value!r}."
                 )
             return number
+        if "bool" in wanted:
+            word = str(value).lower()
+            if word not in _WORDS:
+                raise SpecError(f"The option '{name}' of '{self.scheme}' must be yes or no; got {value!r}.")
+            return _WORDS[word]
+        if "float" in wanted:
+            try:
+                return float(value)
+            except (TypeError, ValueError):
+                raise SpecError(
+                    f"The option '{name}' of '{self.scheme}' must be a number; got {value!r}."
+                ) from None
         return str(value)
 
 
@@ -112,7 +125,7 @@ def reader(scheme: str, *, example: str = "") -> Callable[[Opener], Opener]:
     -------
     callable
         The decorator; it returns the function unchanged. The function's keyword-only parameters, annotated
-        ``int``, ``str`` or ``tuple[str, ...]`` (or None), are the scheme's options.
+        ``int``, ``float``, ``bool``, ``str`` or ``tuple[str, ...]`` (or None), are the scheme's options.
 
     Raises
     ------

@@ -12,81 +12,24 @@ from fusiform.errors import DataError
 from fusiform.faces._attribute import Attribute
 from fusiform.faces._face_set import FaceSet
 from fusiform.faces._landmark_columns import landmark_columns, read_points
+from fusiform.faces._lists import contents, find_file, read_list
 from fusiform.faces._locate import locate
 from fusiform.faces._schema import as_kind
 from fusiform.faces._sources import StoredImages
-from fusiform.faces._tables import read_table
 from fusiform.faces.readers import reader
 
 _PLACES = ("", "Anno", "Eval", "Img", "img_align_celeba")
 _ROOTS = ("", "CelebA", "celeba")
-_IMAGE = "image_id"
+_ADVICE = "Put img_align_celeba, or its zip, beside the lists."
 _PARTITIONS = {"0": "train", "1": "valid", "2": "test"}
 
 
 def _find(path: Path, stem: str) -> Path | None:
-    for place in _PLACES:
-        for suffix in (".txt", ".csv"):
-            file = path / place / f"{stem}{suffix}"
-            if file.is_file():
-                return file
-    return None
-
-
-def _read(file: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """A list with the image name as index; the published .txt form (count, names, rows) or .csv.
-
-    `columns` are the names for a list that has neither a count nor a line of names.
-    """
-    if file.suffix == ".csv":
-        table = read_table(file)
-        key = _IMAGE if _IMAGE in table else table.columns[0]
-        unnamed = [name for name in table.columns if name.startswith("Unnamed: ") and name != key]
-        return _each_once(table.drop(columns=unnamed).set_index(key), file)
-    names, announced = list(columns), None
-    if not columns:
-        try:
-            with file.open(encoding="utf-8-sig") as lines:
-                first, names = lines.readline().split(), lines.readline().split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"'{file}' cannot be read: {error}.") from error
-        if len(first) != 1 or not first[0].isdigit() or not names:
-            raise DataError(f"'{file}' must begin with a count and a line of names, as CelebA's lists do.")
-        announced = int(first[0])
-    try:
-        table = pd.read_csv(
-            file,
-            sep=r"\s+",
-            skiprows=0 if columns else 2,
-            names=[_IMAGE, *names],
-            dtype={_IMAGE: str},
-            index_col=False,
-            encoding="utf-8-sig",
-        ).set_index(_IMAGE)
-    except (OSError, ValueError) as error:
-        raise DataError(f"'{file}' cannot be read: {str(error).strip()}.") from error
-    if not len(table):
-        raise DataError(f"'{file}' lists no images.")
-    if announced is not None and announced != len(table):
-        raise DataError(
-            f"'{file}' announces {announced} images and lists {len(table)}; it may have been cut short."
-        )
-    short = table.index[table.isna().any(axis=1)]
-    if len(short):
-        found = int(table.loc[short[0]].notna().sum())
-        raise DataError(f"'{file}': the line of '{short[0]}' has {found} values, expected {len(names)}.")
-    return _each_once(table, file)
-
-
-def _each_once(table: pd.DataFrame, file: Path) -> pd.DataFrame:
-    twice = table.index[table.index.duplicated()]
-    if len(twice):
-        raise DataError(f"'{file}' lists {len(twice)} images more than once, the first '{twice[0]}'.")
-    return table
+    return find_file(path, stem, _PLACES)
 
 
 def _points(file: Path, ids: Sequence[str]) -> Float[ndarray, "n 5 2"]:
-    table = _read(file).reindex(pd.Index(ids))
+    table = read_list(file).reindex(pd.Index(ids))
     columns = landmark_columns(list(table.columns))
     if columns is None:
         raise DataError(
@@ -138,29 +81,35 @@ def open_celeba(path: Path) -> FaceSet:
     root = next((path / r for r in _ROOTS if any(_find(path / r, stem) for stem in main)), path)
     attributes_file, identity_file = (_find(root, stem) for stem in main)
     if attributes_file is None and identity_file is None:
-        entries = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
         raise DataError(
             f"'{path}' is not laid out like CelebA: looked for list_attr_celeba and identity_CelebA (.txt or .csv) in it and "
-            f"in {', '.join((*_PLACES[1:], *_ROOTS[1:]))}; found {entries}. For a table of one's own use table:."
+            f"in {', '.join((*_PLACES[1:], *_ROOTS[1:]))}; found {contents(path)}. For a table of one's own use table:."
         )
     columns: dict[str, pd.Series] = {}
     schema: dict[str, Attribute] = {}
     lists = [file for file in (attributes_file, identity_file) if file is not None]
     ids: list[str] = []
     if attributes_file is not None:
-        listed = _read(attributes_file)
+        listed = read_list(attributes_file)
         ids = [str(name) for name in listed.index]
         for name in listed.columns:
             columns[name] = as_kind(listed[name], "binary", name)
             schema[name] = Attribute("binary")
     if identity_file is not None:
-        people = _read(identity_file, ["identity"]).iloc[:, 0]
+        people = read_list(identity_file, ["identity"]).iloc[:, 0]
         ids = ids or [str(name) for name in people.index]
         columns["identity"] = as_kind(people.reindex(ids), "identity", "identity")
         schema["identity"] = Attribute("identity")
     partition_file = _find(root, "list_eval_partition")
     if partition_file is not None:
-        partition = _read(partition_file, ["partition"]).iloc[:, 0].astype("string").map(_PARTITIONS)
+        codes = read_list(partition_file, ["partition"]).iloc[:, 0].astype("string")
+        odd = codes.index[~codes.isin(list(_PARTITIONS))]
+        if len(odd):
+            raise DataError(
+                f"'{partition_file}': the line of '{odd[0]}' holds '{codes[odd[0]]}', expected 0, 1 or 2 for train, valid "
+                "or test."
+            )
+        partition = codes.map(_PARTITIONS)
         lists.append(partition_file)
         columns["partition"] = as_kind(partition.reindex(ids), "categorical", "partition")
         schema["partition"] = Attribute("categorical", description="the published split")
@@ -172,7 +121,7 @@ def open_celeba(path: Path) -> FaceSet:
 
     images = root / "Img"
     # The lists say .jpg for the .png version too.
-    store, stored = locate(ids, images if images.is_dir() else root, any_suffix=True)
+    store, stored = locate(ids, images if images.is_dir() else root, any_suffix=True, advice=_ADVICE)
     there = np.array([store.has(name) for name in stored], dtype=bool)
     missing = [ids[i] for i in np.flatnonzero(~there)]
     stored = [stored[i] for i in np.flatnonzero(there)]

@@ -2,19 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from fusiform.errors import DataError
 from fusiform.faces._attribute import Attribute
 from fusiform.faces._face_set import FaceSet
-from fusiform.faces._locate import images_under
+from fusiform.faces._lists import numbered_lines
+from fusiform.faces._named import IMAGE_SUFFIX, named_images
+from fusiform.faces._pairs import Missing, index_pairs
 from fusiform.faces._sources import StoredImages
 from fusiform.faces._tables import points_beside
 from fusiform.faces.readers import reader
 
-_NAME = re.compile(r"^(.+)_(\d{4})\.(jpg|jpeg|png|ppm)$", re.IGNORECASE)
+_NAME = re.compile(r"(?:^|/)([^/]+)_(\d{4})" + IMAGE_SUFFIX, re.IGNORECASE)
 _FOLDERS = ("lfw", "lfw_funneled", "lfw-funneled", "lfw-deepfunneled", "lfw_deepfunneled")
 
 
@@ -51,39 +52,33 @@ def open_lfw(path: Path) -> FaceSet:
     [['Ann_Lee_0001', 'Ann_Lee']]
     """
     inner = next((path / folder for folder in _FOLDERS if (path / folder).is_dir()), path)
-    store, names = images_under(inner, "LFW's folders Name with files Name_0001.jpg")
-    matches = {name: _NAME.match(name.rpartition("/")[2]) for name in names}
-    good = {name: match for name, match in matches.items() if match}
-    bad = [name for name in names if not matches[name]]
-    if not good:
-        raise DataError(
-            f"No file in '{inner}' is named like LFW's, Name/Name_0001.jpg; the first of {len(names)} images is "
-            f"'{names[0]}'. For other collections with one folder an identity use folder:."
-        )
-    ids = [f"{match[1]}_{match[2]}" for match in good.values()]
-    stored = list(good)
+    named = named_images(
+        inner,
+        _NAME,
+        whose="LFW's",
+        form="Name_0001.jpg",
+        image_id=lambda match: f"{match[1]}_{match[2]}",
+        otherwise="collections with one folder an identity use folder:",
+    )
+    points = points_beside(inner if inner.is_dir() else inner.parent, named.stored)
+    people = [match[1] for match in named.matches]
     return FaceSet(
         name="lfw",
-        table=pd.DataFrame({"image_id": ids, "identity": [match[1] for match in good.values()]}).astype(
-            "string"
-        ),
+        table=pd.DataFrame({"image_id": named.ids, "identity": people}).astype("string"),
         schema={"identity": Attribute("identity")},
-        source=StoredImages(
-            store, stored, ids, points_beside(inner if inner.is_dir() else inner.parent, stored)
-        ),
-        skipped=pd.DataFrame({"image_id": bad, "reason": "its name is not Name_0001.jpg"}),
+        source=StoredImages(named.store, named.stored, named.ids, points),
+        skipped=named.skipped,
         provenance={
             "reader": "lfw",
             "source": str(path),
-            "images": str(store.root),
+            "images": str(named.store.root),
             "paper": "Huang, Ramesh, Berg and Learned-Miller 2007, Labeled Faces in the Wild, UMass Amherst TR 07-49",
+            "licence": "none stated; for research, not to judge products by (the authors' disclaimer)",
         },
     )
 
 
-def lfw_pairs(
-    faces: FaceSet, path: str | Path, *, missing: Literal["raise", "drop"] = "raise"
-) -> pd.DataFrame:
+def lfw_pairs(faces: FaceSet, path: str | Path, *, missing: Missing = "raise") -> pd.DataFrame:
     r"""Read the pairs of LFW's verification protocol.
 
     Parameters
@@ -117,38 +112,26 @@ def lfw_pairs(
     [[0, 1, True, 0]]
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise DataError(f"There is no file of pairs '{path}'.")
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path}' cannot be read: {error}.") from error
-    if not lines or not all(word.isdigit() for word in lines[0]):
+    lines = [(number, line.split()) for number, line in numbered_lines(path, "file of pairs")]
+    if not lines or not all(word.isdigit() for word in lines[0][1]):
         raise DataError(
             f"'{path}' must begin with the number of folds and of pairs, as LFW's pairs.txt does."
         )
-    per_fold = 2 * int(lines[0][-1])
-    row_of = {image_id: i for i, image_id in enumerate(faces.table["image_id"])}
-    rows: list[tuple[int, int, bool, int]] = []
-    lost: list[str] = []
-    for number, words in enumerate(lines[1:]):
+    per_fold = 2 * int(lines[0][1][-1])
+    named = []
+    for position, (number, words) in enumerate(lines[1:]):
         same = len(words) == 3
         if len(words) not in (3, 4) or not words[-1].isdigit() or not words[1].isdigit():
             raise DataError(
-                f"Line {number + 2} of '{path}' is not 'name i j' or 'name i name j': '{' '.join(words)}'."
+                f"Line {number} of '{path}' is not 'name i j' or 'name i name j': '{' '.join(words)}'."
             )
-        ids = (
-            f"{words[0]}_{int(words[1]):04d}",
-            f"{words[0] if same else words[2]}_{int(words[-1]):04d}",
+        other = words[0] if same else words[2]
+        named.append(
+            (
+                f"{words[0]}_{int(words[1]):04d}",
+                f"{other}_{int(words[-1]):04d}",
+                same,
+                position // max(1, per_fold),
+            )
         )
-        absent = [image_id for image_id in ids if image_id not in row_of]
-        if absent:
-            lost.extend(absent)
-        else:
-            rows.append((row_of[ids[0]], row_of[ids[1]], same, number // per_fold))
-    if lost and missing == "raise":
-        raise DataError(
-            f"{len(set(lost))} images of '{path.name}' are not among the {len(faces)} faces, the first '{lost[0]}'; "
-            "missing='drop' leaves their pairs out."
-        )
-    return pd.DataFrame(rows, columns=["first", "second", "same", "fold"])
+    return index_pairs(faces, named, path, missing)

@@ -16,6 +16,7 @@ _BUILDERS = {
     "mobilefacenet_prelu": ("mobilefacenet_prelu", "build"),
     "mobilenetv1": ("mobilenetv1", "build"),
     "mini_xception": ("mini_xception", "build"),
+    "pose3d": ("pose3d", "build"),
 }
 
 NAMES = tuple(_BUILDERS)
