@@ -133,8 +133,8 @@ def test_predicted_attributes_are_marked(run_cli, tmp_path):
     table = export_faces(faces, tmp_path / "predicted")
     code, out, _ = run_cli("faces", f"table:{table}", "-q", "--no-sheet")
     assert code == 0
-    assert "predicted by" in out
-    assert "mini_xception_sex (random weights): probability of 'man'" in flat(out)
+    assert "PR_MALE (predicted) continuous" in flat(out)
+    assert "PR_MALE was predicted by mini_xception_sex (random weights): probability of 'man'" in flat(out)
 
 
 def test_an_export_is_read_back(run_cli, tmp_path):

@@ -45,7 +45,7 @@ def test_probabilities_of_a_classifier():
     assert faces.table["p"].to_numpy() == pytest.approx(expected)
     attribute = faces.schema["p"]
     assert (attribute.kind, attribute.predicted_by) == ("continuous", "bright")
-    assert attribute.description == "probability of 'bright'; resized; error not stated."
+    assert attribute.description == "probability of 'bright'; resized only; error not stated."
     assert list(faces.table) == ["image_id", "old", "p"]
     by_number = predict_attribute(net, grey([0, 51, 102, 255]), "p", output=1)
     assert by_number.table.equals(faces.table)
@@ -66,7 +66,7 @@ def test_binary_and_categorical():
     assert binary.table["b"].tolist() == [True, False, False]
     assert (
         binary.schema["b"].description
-        == "probability of 'bright' at least 0.5; resized; accuracy 0.9 on greys"
+        == "probability of 'bright' at least 0.5; resized only; accuracy 0.9 on greys"
     )
     classes = predict_attribute(net, faces, "c")
     assert classes.schema["c"].kind == "categorical"
@@ -82,7 +82,7 @@ def test_other_heads_give_their_output():
     assert faces.schema["b"].unit == "deg"
     years = predict_attribute(bright(90.0, head="age"), grey([0, 255]), "age", unit="years")
     assert years.schema["age"].unit == "years"
-    assert years.schema["age"].description.startswith("output; resized")
+    assert years.schema["age"].description.startswith("output; resized only")
     old = predict_attribute(bright(90.0, head="age"), grey([0, 255]), "old", kind="binary", threshold=60)
     assert old.table["old"].tolist() == [False, True]
 
@@ -125,8 +125,8 @@ def test_faces_are_aligned_as_the_card_says_and_those_without_landmarks_are_unkn
     binary = predict_attribute(net, faces, "x", kind="binary", threshold=0.5)
     assert binary.table["x"].isna().tolist() == [False, True, False]
     unaligned = predict_attribute(net, grey([1, 2]), "x").schema["x"].description
-    assert "not aligned to 'arcface_112' for want of landmarks" in unaligned
-    with pytest.raises(DataError, match="no template 'arcface' to align to; did you mean 'arcface_112'"):
+    assert "no landmarks, and the network expects 'arcface_112'" in unaligned
+    with pytest.raises(SpecError, match="no template 'arcface' to align to; did you mean 'arcface_112'"):
         predict_attribute(net, faces, "x", align="arcface")
 
 
@@ -279,7 +279,7 @@ def test_yaw_on_real_faces(pose, realdata):
     assert faces.schema["yaw"].as_dict() == {
         "kind": "continuous",
         "unit": "deg",
-        "description": "output of 'yaw'; aligned to 'pose_120'; mean error 9 degrees up to 60",
+        "description": "output of 'yaw'; aligned to 'pose_120' from five landmarks; mean error 9 degrees up to 60",
         "predicted_by": "pose3d",
     }
     # The collection counts a head turned to the left of the image as positive.

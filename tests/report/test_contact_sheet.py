@@ -64,6 +64,14 @@ def test_an_image_that_cannot_be_read_has_its_cell():
     assert contact_sheet([None]).size == contact_sheet([flat(RED)]).size
 
 
+def test_accents_are_left_out_rather_than_the_letter():
+    with_accents, without = (
+        contact_sheet([flat(RED)], [[name]]) for name in ("Jos\u00e9 \u00dcn\u2212", "Jose Un-")
+    )
+    assert with_accents.tobytes() == without.tobytes()
+    assert with_accents.tobytes() != contact_sheet([flat(RED)], [["Jos n-"]]).tobytes()
+
+
 def test_a_note_is_wrapped_and_a_lone_image_is_a_page():
     page = contact_sheet([flat(RED)], title="t", note="many words " * 30)
     assert page.height > contact_sheet([flat(RED)], title="t", note="few").height + 60

@@ -1,4 +1,4 @@
-"""The command line: ``fusiform audit | layers | train | report | doctor``."""
+"""The command line: ``fusiform audit | faces | layers | train | report | doctor``."""
 
 from fusiform.cli._app import main
 

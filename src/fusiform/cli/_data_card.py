@@ -28,6 +28,10 @@ def print_card(card: dict[str, Any], pairs: pd.DataFrame) -> None:
     console.print(facts)
     if card["attributes"]:
         console.print(_attributes(card["attributes"]))
+    for entry in card["attributes"]:
+        if entry["predicted_by"]:
+            about = f": {entry['description']}" if entry["description"] else ""
+            console.print(Text(f"{entry['name']} was predicted by {entry['predicted_by']}{about}"))
     console.print(_associations(pairs) if len(pairs) else Text("No two attributes can be compared."))
     strong = int(pairs["strong"].sum())
     if len(pairs):
@@ -139,20 +143,17 @@ def _table(title: str, columns: Sequence[tuple[str, bool]]) -> Table:
 
 
 def _attributes(entries: Sequence[dict[str, Any]]) -> Table:
-    predicted = any(entry["predicted_by"] for entry in entries)
     columns = [("attribute", False), ("kind", False), ("values", False), ("known", True), ("missing", True)]
-    table = _table("Attributes", columns + ([("predicted by", False)] if predicted else []))
+    table = _table("Attributes", columns)
     for entry in entries:
+        mark = " (predicted)" if entry["predicted_by"] else ""
         cells = [
-            entry["name"],
+            entry["name"] + mark,
             entry["kind"],
             _values(entry),
             count(entry["n_known"]),
             count(entry["n_missing"]),
         ]
-        if predicted:
-            by = entry["predicted_by"] or ""
-            cells.append(f"{by}: {entry['description']}" if by and entry["description"] else by)
         table.add_row(*(Text(str(cell)) for cell in cells))
     return table
 

@@ -76,10 +76,12 @@ def associations(faces: "FaceSet", *, most: int | None = None, intervals: int = 
     rows = rows[:most]
     people = None if faces.identity is None else table[faces.identity]
     found = []
-    for rank, (name, other, measure, value, n) in enumerate(rows):
+    left = intervals
+    for name, other, measure, value, n in rows:
         lower = upper = np.nan
-        if rank < intervals and measure in ("phi", "Pearson r"):
+        if left > 0 and measure in ("phi", "Pearson r"):
             lower, upper = _interval(numbers[name], numbers[other], people)
+            left -= 1
         found.append((name, other, measure, value, lower, upper, n, abs(value) >= STRONG))
     return pd.DataFrame(found, columns=list(_COLUMNS)).astype(
         {"value": float, "lower": float, "upper": float, "n": int, "strong": bool}

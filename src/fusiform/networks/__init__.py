@@ -1,9 +1,18 @@
 """Face networks: their cards, weights and layers, and what layers hold for an image."""
 
 from fusiform.networks._card import NetworkCard
+from fusiform.networks._framing import frame_faces, framing_template
 from fusiform.networks._listing import Layer
 from fusiform.networks._load import load_network
 from fusiform.networks._network import FaceNetwork
 from fusiform.networks._predict import predict_attribute
 
-__all__ = ["FaceNetwork", "Layer", "NetworkCard", "load_network", "predict_attribute"]
+__all__ = [
+    "FaceNetwork",
+    "Layer",
+    "NetworkCard",
+    "frame_faces",
+    "framing_template",
+    "load_network",
+    "predict_attribute",
+]

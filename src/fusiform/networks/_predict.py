@@ -8,7 +8,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from fusiform.errors import DataError, NetworkError, nearest
-from fusiform.faces import TEMPLATES, Attribute, FaceSet
+from fusiform.faces import Attribute, FaceSet
+from fusiform.networks._framing import frame_faces
 from fusiform.networks._network import FaceNetwork
 
 PredictedKind = Literal["binary", "categorical", "continuous"]
@@ -72,8 +73,10 @@ def predict_attribute(
 
     Raises
     ------
+    SpecError
+        If the template is not known.
     DataError
-        If the template is not known, no face has landmarks, or a kind or threshold cannot be.
+        If no face has landmarks, or a kind or threshold cannot be.
     ImageError
         If an image cannot be read; `FaceSet.readable` leaves such images out.
     NetworkError
@@ -92,7 +95,8 @@ def predict_attribute(
         raise DataError(f"The 'batch_size' of a prediction must be at least 1; got {batch_size}.")
     kind, threshold = _checked(net, output, kind, threshold)
     column = None if output is None else _column(net, output)
-    framed, index, frame = _framed(net, faces, align)
+    framed, frame = frame_faces(net, faces, align)
+    index = np.flatnonzero(faces.table["image_id"].isin(framed.table["image_id"]))
     found = np.full(len(faces), np.nan)
     for start in range(0, len(framed), batch_size):
         here = np.arange(start, min(start + batch_size, len(framed)))
@@ -179,30 +183,6 @@ def _column(net: FaceNetwork, output: str | int) -> int:
             f"'{net.card.name}' has no output {output}; numbers go from 0 to {len(names) - 1}."
         )
     return int(output)
-
-
-def framing(net: FaceNetwork, faces: FaceSet, align: str) -> str | None:
-    """The template to which faces are aligned for a network, None where they are resized only."""
-    if align not in ("auto", "none", *TEMPLATES):
-        raise DataError(
-            f"There is no template '{align}' to align to; {nearest(align, ['auto', 'none', *TEMPLATES])}"
-        )
-    if align != "auto":
-        return None if align == "none" else align
-    return net.card.alignment if faces.n_landmarks is not None else None
-
-
-def _framed(net: FaceNetwork, faces: FaceSet, align: str) -> tuple[FaceSet, ndarray, str]:
-    """The faces as the network wants them, which of the set's rows they are, and what was done in words."""
-    template = framing(net, faces, align)
-    if template is None:
-        short = align == "auto" and net.card.alignment is not None
-        done = "resized" + (f", not aligned to '{net.card.alignment}' for want of landmarks" if short else "")
-        framed = faces.resized(net.card.input_size) if faces.size is None else faces
-        return framed, np.arange(len(faces)), done
-    framed = faces.aligned(template, missing="drop")
-    rows = np.flatnonzero(faces.table["image_id"].isin(framed.table["image_id"]))
-    return framed, rows, f"aligned to '{template}'"
 
 
 def _scores(net: FaceNetwork, output: Tensor) -> Float[ndarray, "n k"]:

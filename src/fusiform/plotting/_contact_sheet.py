@@ -1,4 +1,5 @@
 import math
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ _MARGIN = 20
 _CAPTION_PT, _HEADING_PT, _TITLE_PT = 12, 15, 22
 _UNREADABLE = "#eceff3"
 _ELLIPSIS = "…"
+_MINUS = "\N{MINUS SIGN}"
 
 
 def contact_sheet(
@@ -159,7 +161,9 @@ def _header(title: str, note: str, width: int) -> list[tuple[str, int, int]]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Text as the font that comes with PIL can write it: without accents, on one line."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(plain.split()).replace(_MINUS, "-")
 
 
 def _shortened(text: str, points: int, width: float) -> str:
@@ -182,7 +186,7 @@ def _without_middle(text: str, kept: int) -> str:
 def _wrapped(text: str, points: int, width: float) -> list[str]:
     font = _font(points)
     lines: list[str] = []
-    for word in text.split():
+    for word in _one_line(text).split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fusiform.errors import DataError, SpecError, nearest
-from fusiform.faces import TEMPLATES, FaceSet, identity_codes, open_faces
-from fusiform.networks import FaceNetwork, load_network
+from fusiform.errors import DataError
+from fusiform.faces import FaceSet, open_faces, pick_faces
+from fusiform.networks import FaceNetwork, frame_faces, framing_template, load_network
 from fusiform.probing import Sampling, best_layers, probe_layers, sample, verify_layers
 from fusiform.runs import Progress, Run, atomic_write
 from fusiform.studies._request import AuditRequest
@@ -80,7 +80,7 @@ def audit(
     net = load_network(network) if isinstance(network, str) else network
     opened = open_faces(faces) if isinstance(faces, str) else faces
     layers = _layers(net, request)
-    _template(net, opened, request.align)
+    framing_template(net, opened, request.align)
     # Everything that may be wrong with what was asked has been looked at before a folder is made.
     _sampling(opened, request)
     asked = asdict(request) | {
@@ -92,7 +92,9 @@ def audit(
 
     with _timed(timings, "reading"):
         readable = opened.readable(strict=request.strict, progress=progress.task("Reading faces"))
-        prepared, alignment = _framed(readable, net, request.align, progress)
+        prepared, alignment = frame_faces(net, readable, request.align)
+        if alignment.startswith("resized only:"):
+            progress.say(f"The faces are {alignment}. Figures will be lower than the network's best.")
         if len(prepared.skipped):
             progress.say(
                 f"{len(prepared.skipped)} of {len(opened)} images left out; see tables/skipped.parquet"
@@ -156,29 +158,6 @@ def _layers(net: FaceNetwork, request: AuditRequest) -> list[str]:
     return [net.layer(name).name for name in request.layers]
 
 
-def _template(net: FaceNetwork, faces: FaceSet, align: str) -> str | None:
-    """The template to align to, if any."""
-    if align not in ("auto", "none", *TEMPLATES):
-        raise SpecError(
-            f"There is no template '{align}' to align to; {nearest(align, ['auto', 'none', *TEMPLATES])}"
-        )
-    if align != "auto":
-        return None if align == "none" else align
-    return net.card.alignment if faces.n_landmarks is not None else None
-
-
-def _framed(faces: FaceSet, net: FaceNetwork, align: str, progress: Progress) -> tuple[FaceSet, str]:
-    """Frame the faces as the network wants them, and say what was done."""
-    template = _template(net, faces, align)
-    if template is not None:
-        return faces.aligned(template, missing="drop"), f"aligned to '{template}' from five landmarks"
-    done = "resized only"
-    if align == "auto" and net.card.alignment is not None:
-        done = f"resized only: the set has no landmarks, and the network expects '{net.card.alignment}'"
-        progress.say(f"The faces are {done}. Figures will be lower than the network's best.")
-    return (faces.resized(net.card.input_size) if faces.size is None else faces), done
-
-
 def _network_record(net: FaceNetwork) -> dict[str, Any]:
     return asdict(net.card) | {
         "digest": net.digest(),
@@ -212,12 +191,7 @@ def _sampling(faces: FaceSet, request: AuditRequest) -> Sampling | None:
 def _write_examples(run: Run, faces: FaceSet, sampling: Sampling | None) -> None:
     from PIL import Image
 
-    rng = np.random.default_rng(0)
-    # One face a person first, so that the strip shows as many people as it can.
-    order = rng.permutation(len(faces) if sampling is None else sampling.others)
-    people = identity_codes(faces.table[faces.identity]) if faces.identity else np.arange(len(faces))
-    first = np.unique(people[order], return_index=True)[1]
-    chosen = np.concatenate([order[np.sort(first)], np.delete(order, first)])[:_EXAMPLES]
+    chosen = pick_faces(faces, _EXAMPLES, among=None if sampling is None else sampling.others)
     names = list(faces.schema) if sampling is None else [draw.attribute for draw in sampling.draws]
     records = []
     for number, (row, image) in enumerate(zip(chosen, faces.images(chosen), strict=True)):

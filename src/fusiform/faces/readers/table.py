@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fusiform.errors import DataError
+from fusiform.faces._export import open_export
 from fusiform.faces._face_set import FaceSet
 from fusiform.faces._landmark_columns import landmark_columns, named_point, read_points
 from fusiform.faces._locate import given_images, locate
@@ -82,6 +83,10 @@ def open_table(
     kinds = given_kinds(
         identity=identity, binary=binary, categorical=categorical, continuous=continuous, ignore=ignore
     )
+    if not kinds and images is None and image_column is None:
+        exported = open_export(path)
+        if exported is not None:
+            return exported
     return faces_of_table(read_table(path), path, images=images, image_column=image_column, kinds=kinds)
 
 
