@@ -4,6 +4,7 @@ python examples/face_sheet.py --n 64 --size 112 --out sheet.png            # man
 python examples/face_sheet.py --mode identity --out identity.png           # one person over yaw, light, expression
 python examples/face_sheet.py --mode truth --n 12 --size 224 --out truth.png   # landmarks and masks laid over
 python examples/face_sheet.py --mode factors --out factors.png             # one factor changed at a time
+python examples/face_sheet.py --mode ages --out ages.png                   # people from 5 to 90 years
 """
 
 import argparse
@@ -15,7 +16,15 @@ import pandas as pd
 import torch
 from PIL import Image, ImageDraw
 
-from fusiform.faces.synthetic import FACTORS, PARTS, Rendering, render, sample_parameters
+from fusiform.faces.synthetic import (
+    ACTION_UNITS,
+    EXPRESSIONS,
+    FACTORS,
+    PARTS,
+    Rendering,
+    render,
+    sample_parameters,
+)
 
 
 def people(n: int, seed: int) -> pd.DataFrame:
@@ -23,38 +32,55 @@ def people(n: int, seed: int) -> pd.DataFrame:
     return sample_parameters(n, seed=seed, identities=n)
 
 
-def identity(seed: int, who: int) -> pd.DataFrame:
-    """One person: yaw, pitch, light, expression, and things worn, a row each."""
+def _plain(who: int, seed: int) -> pd.DataFrame:
+    """One person as he is: everything that varies between images at its default."""
     base = sample_parameters(who + 1, seed=seed, per_identity=1).iloc[[who]].copy()
     for name, factor in FACTORS.items():
         if not factor.stable:
             base[name] = factor.default
-    rows = {
-        "yaw": [{"yaw": v} for v in (-75, -50, -25, 0, 15, 30, 45, 60)],
-        "pitch": [{"pitch": v, "yaw": y} for v, y in
-                  ((-30, 0), (-15, 0), (15, 0), (30, 0), (-25, 40), (25, 40), (25, -60), (-25, -60))],
-        "light": [{"light": v, "yaw": y} for v, y in
-                  ((-90, 0), (-60, 0), (-30, 0), (30, 0), (60, 0), (90, 0), (60, 30), (-60, 30))],
-        "expression": [{"smile": 1.0}, {"smile": 1.0, "mouth_open": 0.6}, {"mouth_open": 1.0}, {"smile": -1.0},
-                       {"brow_raise": 1.0}, {"brow_raise": -1.0}, {"eye_closure": 0.5}, {"eye_closure": 1.0}],
-        "worn": [{"glasses": "wire"}, {"glasses": "horn"}, {"glasses": "horn", "yaw": 55}, {"hat": "beanie"},
-                 {"hat": "cap"}, {"hat": "brimmed"}, {"hat": "cap", "yaw": 60}, {"hat": "brimmed", "yaw": -40}],
-        "beard": [{"beard": v} for v in ("stubble", "mustache", "goatee", "circle", "full")]
-        + [{"beard": "full", "yaw": 60}, {"lipstick": 1.0, "makeup": 1.0}, {"rosy_cheeks": 1.0}],
-        "gaze": [{"gaze_x": -1.0}, {"gaze_x": 1.0}, {"gaze_y": 1.0}, {"gaze_y": -1.0}, {"blur": 0.7},
-                 {"greyscale": True}, {"bangs": True}, {"roll": 20.0}],
-    }  # fmt: skip
-    return pd.concat([base.assign(**change) for row in rows.values() for change in row], ignore_index=True)
+    return base
+
+
+def identity(seed: int, who: int) -> pd.DataFrame:
+    """One person: yaw, pitch, light, expression, action units, and things worn, a row each."""
+    base = _plain(who, seed)
+    units = [{unit: 1.0} for unit in ACTION_UNITS]
+    moods = [dict(units) for name, units in EXPRESSIONS.items() if name != "neutral"]
+    rows = [
+        [{"yaw": v} for v in (-75, -50, -25, 0, 15, 30, 45, 60)],
+        [{"pitch": v, "yaw": y} for v, y in
+         ((-30, 0), (-15, 0), (15, 0), (30, 0), (-25, 40), (25, 40), (25, -60), (-25, -60))],
+        [{"light": v, "yaw": y} for v, y in
+         ((-90, 0), (-60, 0), (-30, 0), (30, 0), (60, 0), (90, 0), (60, 30), (-60, 30))],
+        moods,
+        units[:8],
+        [*units[8:], {"eye_closure": 0.5}, {"eye_closure": 1.0}, {"gaze_x": 1.0}, {"gaze_y": -1.0}],
+        [{"glasses": "wire"}, {"glasses": "horn", "yaw": 35}, {"glasses": "half_rim"}, {"glasses": "sunglasses"},
+         {"hat": "beanie"}, {"hat": "cap", "yaw": 40}, {"hat": "brimmed", "yaw": -30}, {"bangs": 1.0}],
+        [{"stubble": 1.0}, {"mustache": 1.0}, {"goatee": 1.0}, {"sideburns": 1.0}, {"beard": 1.0, "mustache": 1.0},
+         {"beard": 1.0, "mustache": 1.0, "yaw": 55}, {"lipstick": 1.0, "makeup": 1.0}, {"rosy_cheeks": 1.0}],
+        [{"earrings": "hoop", "yaw": 25}, {"necklace": "pearls"}, {"necktie": True}, {"light_warmth": 1.0},
+         {"light_warmth": -1.0}, {"blur": 0.7}, {"noise": 1.0}, {"greyscale": True}],
+    ]  # fmt: skip
+    return pd.concat([base.assign(**change) for row in rows for change in row], ignore_index=True)
 
 
 def factors(seed: int) -> pd.DataFrame:
-    """One person with every number of the identity at its lowest, middle and highest value."""
+    """One person with every number of the identity at its lowest and highest value."""
     base = sample_parameters(1, seed=seed)
     for name, factor in FACTORS.items():
         base[name] = factor.default
     names = [n for n, f in FACTORS.items() if f.stable and f.kind == "continuous"]
     return pd.concat([base.assign(**{n: v}) for n in names
                       for v in (FACTORS[n].low, FACTORS[n].high)], ignore_index=True)  # fmt: skip
+
+
+def ages(seed: int) -> pd.DataFrame:
+    """Eight people, a row each, who grow older."""
+    years = (5, 12, 20, 32, 45, 58, 72, 90)
+    return pd.concat(
+        [_plain(who, seed).assign(age=age) for who in range(8) for age in years], ignore_index=True
+    )
 
 
 def overlay(faces: Rendering) -> torch.Tensor:
@@ -90,7 +116,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mode", choices=("people", "identity", "factors", "truth"), default="people")
+    modes = ("people", "identity", "factors", "ages", "truth")
+    parser.add_argument("--mode", choices=modes, default="people")
     parser.add_argument("--n", type=int, default=64, help="faces of people and truth (default 64)")
     parser.add_argument("--size", type=int, default=112, help="pixels of one face (default 112)")
     parser.add_argument("--seed", type=int, default=0)
@@ -103,6 +130,7 @@ def main() -> None:
         "truth": lambda: people(args.n, args.seed),
         "identity": lambda: identity(args.seed, args.who),
         "factors": lambda: factors(args.seed),
+        "ages": lambda: ages(args.seed),
     }
     faces = render(tables[args.mode](), size=args.size)
     images = overlay(faces) if args.mode == "truth" else faces.images

@@ -17,16 +17,18 @@ def zbuffer(pixels: list[np.ndarray], depths: list[np.ndarray], side: int) -> tu
 
 
 def filled(depth: np.ndarray, near: float) -> np.ndarray:
-    """Depths after one-pixel gaps are closed across, then down (square array)."""
+    """Depths after gaps of one and two pixels are closed across, then down (square array)."""
     for _ in range(2):
-        out = depth.copy()
-        rows, columns = depth.shape
-        for r in range(rows):
-            for c in range(1, columns - 1):
-                cover = max(depth[r, c - 1], depth[r, c + 1])
-                if cover < depth[r, c] - np.float32(near):
-                    out[r, c] = cover
-        depth = out.T  # the second time round is the other direction
+        for before, after in ((1, 1), (1, 2), (2, 1)):
+            out = depth.copy()
+            rows, columns = depth.shape
+            for r in range(rows):
+                for c in range(before, columns - after):
+                    cover = max(depth[r, c - before], depth[r, c + after])
+                    if cover < depth[r, c] - np.float32(near):
+                        out[r, c] = cover
+            depth = out
+        depth = depth.T  # the second time round is the other direction
     return depth
 
 

@@ -19,6 +19,7 @@ from fusiform.faces._templates import TEMPLATES, Template
 from fusiform.faces.readers.cfp import cfp_pairs
 from fusiform.faces.readers.ijbc import ijbc_pairs
 from fusiform.faces.readers.lfw import lfw_pairs
+from fusiform.faces.readers.synthetic import synthetic_faces
 
 __all__ = [
     "TEMPLATES",
@@ -36,4 +37,5 @@ __all__ = [
     "open_faces",
     "pick_faces",
     "split_identities",
+    "synthetic_faces",
 ]

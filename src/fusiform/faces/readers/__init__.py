@@ -43,8 +43,8 @@ class Reader:
 
     Examples
     --------
-    >>> sorted(READERS["synthetic"].options)
-    ['identities', 'n', 'per_identity', 'seed', 'size']
+    >>> sorted(READERS["lfw"].options)
+    %s
     """
 
     scheme: str

@@ -1,114 +1,125 @@
 """Synthetic faces as a face set: rendered when asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, UInt8
-from numpy import ndarray
 
 from fusiform import __version__
-from fusiform.errors import SpecError
-from fusiform.faces import synthetic
+from fusiform.errors import DataError, SpecError
+from fusiform.faces._attribute import Attribute
 from fusiform.faces._face_set import FaceSet
-from fusiform.faces._sources import Progress, chunks
+from fusiform.faces._rendered import RenderedFaces
 from fusiform.faces.readers import reader
+from fusiform.faces.synthetic import ATTRIBUTES, attributes, sample_parameters
+from fusiform.faces.synthetic._description import (
+    correlations_of,
+    fixed_of,
+    marginals_of,
+    read_description,
+)
+from fusiform.faces.synthetic._factors import check
 
-_KEPT_BYTES = 256 * 2**20
+_LABELS = {
+    "pair": "images that belong together",
+    "role": "what an image is within its pair",
+    "level": "level of the series' factor",
+    "class": "class by construction",
+}
 
 
-class RenderedFaces:
-    """A source that renders its rows, and keeps the first 256 MB of images, for a set is often walked through again.
+def synthetic_faces(
+    parameters: pd.DataFrame,
+    *,
+    size: int = 112,
+    name: str = "synthetic",
+    provenance: Mapping[str, Any] | None = None,
+) -> FaceSet:
+    """Any table of parameters as a set of faces, drawn when asked for.
 
     Parameters
     ----------
     parameters : DataFrame
-        One row a face, as `fusiform.faces.synthetic.render` takes it.
-    size : int
-        Side of the images in pixels.
+        One row a face, any of `FACTORS` as columns. Label columns stay as attributes: ``identity``; ``pair``, ``role``
+        and ``class`` as categorical; ``level`` as continuous where it holds numbers. ``image_id`` names the images, which
+        are numbered otherwise.
+    size : int, default 112
+        Side of the images in pixels, 32 to 512.
+    name : str, default "synthetic"
+        Name for tables.
+    provenance : mapping, optional
+        Plain JSON values to keep with the set.
+
+    Returns
+    -------
+    FaceSet
+        The set, with the truth of `attributes`, 68 landmarks and masks of all parts.
+
+    Raises
+    ------
+    SpecError
+        If the size is out of range.
+    DataError
+        As `render` does, or if there are no rows.
 
     Examples
     --------
-    >>> RenderedFaces(synthetic.sample_parameters(2, seed=0), 48).read([1])[0].shape
-    (48, 48, 3)
+    >>> faces = synthetic_faces(pd.DataFrame({"AU_12": [0.0, 0.9], "role": ["original", "twin"]}))
+    >>> faces.table[["image_id", "role", "Smiling"]].values.tolist()
+    [['000000', 'original', False], ['000001', 'twin', True]]
     """
-
-    n_points: int | None = 68
-
-    def __init__(self, parameters: pd.DataFrame, size: int) -> None:
-        self.parts = tuple(synthetic.PARTS)
-        self._parameters = parameters
-        self._size = size
-        self._points = np.full((len(parameters), 68, 2), np.nan)
-        # Not the latest but the first: walking in order through more than fits would push each out before its turn.
-        self._kept: dict[int, UInt8[ndarray, "h w 3"]] = {}
-        self._room = _KEPT_BYTES // (3 * size * size)
-        # The last rendering: images, then the masks of several parts, are asked for row by row alike.
-        self._last: tuple[tuple[int, ...], synthetic.Rendering] | None = None
-
-    def _render(self, rows: Sequence[int]) -> synthetic.Rendering:
-        key = tuple(rows)
-        if self._last is None or self._last[0] != key:
-            rendering = synthetic.render(self._parameters.iloc[list(rows)], size=self._size)
-            self._points[list(rows)] = rendering.landmarks
-            self._last = key, rendering
-        return self._last[1]
-
-    def read(self, rows: Sequence[int]) -> list[UInt8[ndarray, "h w 3"]]:
-        """RGB pixels."""
-        new: dict[int, UInt8[ndarray, "h w 3"]] = {}
-        for chunk in chunks([row for row in dict.fromkeys(rows) if row not in self._kept]):
-            for row, image in zip(chunk, self._render(chunk).images, strict=True):
-                new[row] = np.ascontiguousarray(image.numpy().transpose(1, 2, 0))
-                if len(self._kept) < self._room:
-                    self._kept[row] = new[row]
-        # Copies, so that nobody can write into what is kept.
-        return [self._kept[row].copy() if row in self._kept else new[row] for row in rows]
-
-    def size(self, row: int) -> tuple[int, int] | None:
-        """Height and width."""
-        return self._size, self._size
-
-    def points(self, rows: Sequence[int]) -> Float[ndarray, "k 68 2"]:
-        """Landmarks, rendered once where they have not been."""
-        unknown = [row for row in rows if np.isnan(self._points[row, 0, 0])]
-        for chunk in chunks(unknown):
-            self._render(chunk)
-        return self._points[list(rows)]
-
-    def points_known(self, rows: Sequence[int]) -> Bool[ndarray, " k"]:
-        """Every rendered face has its landmarks."""
-        return np.ones(len(rows), dtype=bool)
-
-    def masks(self, part: str, rows: Sequence[int]) -> list[Bool[ndarray, "h w"]]:
-        """Where a part is."""
-        return [mask.numpy() for chunk in chunks(rows) for mask in self._render(chunk).mask(part)]
-
-    def unreadable(self, rows: Sequence[int], progress: Progress | None) -> dict[int, str]:
-        """Nothing that is rendered is unreadable."""
-        if progress is not None:
-            progress(len(rows), len(rows))
-        return {}
-
-    def fingerprints(self, rows: Sequence[int]) -> Iterator[str]:
-        """Parameters, size and the renderer's version."""
-        yield f"{__version__}:{self._size}"
-        yield (
-            pd.util.hash_pandas_object(self._parameters.iloc[list(rows)], index=False)
-            .to_numpy()
-            .tobytes()
-            .hex()
-        )
+    if isinstance(size, bool) or not isinstance(size, int) or not 32 <= size <= 512:
+        raise SpecError(f"The size of synthetic faces must be an int in [32, 512] pixels; got {size!r}.")
+    check(parameters)
+    if not len(parameters):
+        raise DataError("A table of parameters without rows is no set of faces; give one row a face.")
+    parameters = parameters.reset_index(drop=True)
+    table = attributes(parameters)
+    schema = dict(ATTRIBUTES)
+    if table["identity"].isna().all():
+        table, schema = table.drop(columns="identity"), {k: v for k, v in schema.items() if k != "identity"}
+    for label, text in _LABELS.items():
+        if label in parameters:
+            column = parameters[label]
+            number = (
+                label == "level"
+                and pd.api.types.is_numeric_dtype(column)
+                and not pd.api.types.is_bool_dtype(column)
+            )
+            table[label] = column.astype("float64") if number else column.astype("string")
+            schema[label] = Attribute("continuous" if number else "categorical", description=text)
+    ids = parameters["image_id"] if "image_id" in parameters else [f"{i:06d}" for i in range(len(table))]
+    table.insert(0, "image_id", ids)
+    return FaceSet(
+        name=name,
+        table=table,
+        schema=schema,
+        source=RenderedFaces(parameters, size),
+        provenance={
+            "synthetic": True,
+            "n": len(table),
+            "size": size,
+            **(provenance or {}),
+            "renderer": f"fusiform {__version__}",
+            "licence": "made by this package; nobody is shown",
+        },
+    )
 
 
 @reader("synthetic", example="n=512&seed=0")
 def open_synthetic(
     *,
     n: int | None = None,
-    seed: int = 0,
-    size: int = 112,
+    seed: int | None = None,
+    size: int | None = None,
     identities: int | None = None,
     per_identity: int | None = None,
+    covariation: bool | None = None,
+    fixed: tuple[str, ...] | None = None,
+    marginals: tuple[str, ...] | None = None,
+    correlations: tuple[str, ...] | None = None,
+    description: str | None = None,
 ) -> FaceSet:
     """Open a set of synthetic faces: a pure function of its options, drawn face by face when asked for.
 
@@ -124,48 +135,56 @@ def open_synthetic(
         Number of people.
     per_identity : int, optional
         Images of each.
+    covariation : bool, default True
+        Whether traits go together as in people.
+    fixed : tuple of str, optional
+        Factors that are the same in all faces, as in ``fixed=yaw:0,hat:none``.
+    marginals : tuple of str, optional
+        Shares of binary attributes and ranges of factors, as in ``marginals=Eyeglasses:0.5,yaw:-45..45``.
+    correlations : tuple of str, optional
+        As in ``correlations=Male*Eyeglasses:0.6``.
+    description : str, optional
+        Path of a TOML file with any of these options: ``n = 512``, tables ``[fixed]`` and ``[marginals]`` (a range is
+        ``[low, high]``, shares of levels ``{black = 0.5, blond = 0.5}``), and, one for each correlation,
+        ``[[correlations]]`` with ``between = ["Male", "Eyeglasses"]`` and ``value = 0.6``. An option given beside the
+        file wins over the file's.
 
     Returns
     -------
     FaceSet
-        The set.
+        The set; its provenance holds the whole description.
 
     Raises
     ------
     SpecError
-        If a number is out of range.
+        If a number is out of range, an option or the description cannot be read, or what is asked cannot be met;
+        see `sample_parameters`.
 
     Examples
     --------
-    >>> faces = open_synthetic(identities=3, per_identity=2, size=48)
-    >>> len(faces), faces.table["identity"].nunique()
-    (6, 3)
+    >>> faces = open_synthetic(identities=3, per_identity=2, size=48, fixed=("yaw:0",))
+    >>> len(faces), faces.table["identity"].nunique(), faces.table["yaw"].tolist()
+    (6, 3, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     """
-    if not 32 <= size <= 512:
-        raise SpecError(f"The size of synthetic faces must lie in [32, 512] pixels; got {size}.")
-    if n is None:
-        n = identities * per_identity if identities is not None and per_identity is not None else 512
-    if n < 1:
-        raise SpecError(f"The number n of synthetic faces must be at least 1; got {n}.")
-    parameters = synthetic.sample_parameters(n, seed=seed, identities=identities, per_identity=per_identity)
-    table = synthetic.attributes(parameters)
-    schema = {name: attribute for name, attribute in synthetic.ATTRIBUTES.items() if name in table.columns}
-    table = table[list(schema)].reset_index(drop=True)
-    table.insert(0, "image_id", [f"{i:06d}" for i in range(n)])
-    return FaceSet(
-        name="synthetic",
-        table=table,
-        schema=schema,
-        source=RenderedFaces(parameters.reset_index(drop=True), size),
-        provenance={
-            "reader": "synthetic",
-            "synthetic": True,
-            "n": n,
-            "seed": seed,
-            "size": size,
-            "identities": identities,
-            "per_identity": per_identity,
-            "renderer": f"fusiform {__version__}",
-            "licence": "made by this package; nobody is shown",
-        },
-    )
+    asked: dict[str, Any] = {} if description is None else read_description(Path(description).expanduser())
+    given = {
+        "n": n,
+        "seed": seed,
+        "size": size,
+        "identities": identities,
+        "per_identity": per_identity,
+        "covariation": covariation,
+        "fixed": None if fixed is None else fixed_of(fixed),
+        "marginals": None if marginals is None else marginals_of(marginals),
+        "correlations": None if correlations is None else correlations_of(correlations),
+    }
+    asked |= {name: value for name, value in given.items() if value is not None}
+    asked = {"seed": 0, "size": 112, "identities": None, "per_identity": None, **asked}
+    people, each = asked["identities"], asked["per_identity"]
+    asked.setdefault("n", people * each if people is not None and each is not None else 512)
+    size = asked.pop("size")
+    assert size is not None
+    parameters = sample_parameters(asked.pop("n"), **asked)
+    pairs = [{"between": list(pair), "value": value} for pair, value in asked.pop("correlations", {}).items()]
+    kept = {**asked, **({"correlations": pairs} if pairs else {})}
+    return synthetic_faces(parameters, size=size, provenance={"reader": "synthetic", **kept})

@@ -2,21 +2,44 @@
 
 A table of parameters (`sample_parameters`, or one's own: any of `FACTORS` as columns) goes into `render`, which draws
 images with landmarks, masks, depth and surface coordinates, and into `attributes`, which says what is true of them.
+`pairs`, `triplets`, `counterfactual_pairs`, `series` and `confined` make tables for particular questions, and
+`fusiform.faces.synthetic_faces` makes a face set of any table.
 """
 
-from fusiform.faces.synthetic._factors import FACTORS, IDENTITY_NUMBERS, Factor
-from fusiform.faces.synthetic._render import PARTS, Rendering, render
+from fusiform.faces.synthetic._factors import ACTION_UNITS, EXPRESSIONS, FACTORS, IDENTITY_NUMBERS, Factor
+from fusiform.faces.synthetic._parts import CONCEPTS, MASKS, PARTS, REGIONS
+from fusiform.faces.synthetic._render import Rendering, render
 from fusiform.faces.synthetic._sampling import sample_parameters
-from fusiform.faces.synthetic._truth import ATTRIBUTES, attributes
+from fusiform.faces.synthetic._sets import (
+    PART_FACTORS,
+    confined,
+    counterfactual_pairs,
+    pairs,
+    series,
+    triplets,
+)
+from fusiform.faces.synthetic._truth import ATTRIBUTES, attributes, settle
 
 __all__ = [
+    "ACTION_UNITS",
     "ATTRIBUTES",
+    "CONCEPTS",
+    "EXPRESSIONS",
     "FACTORS",
     "IDENTITY_NUMBERS",
+    "MASKS",
     "PARTS",
+    "PART_FACTORS",
+    "REGIONS",
     "Factor",
     "Rendering",
     "attributes",
+    "confined",
+    "counterfactual_pairs",
+    "pairs",
     "render",
     "sample_parameters",
+    "series",
+    "settle",
+    "triplets",
 ]

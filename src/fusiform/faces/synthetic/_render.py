@@ -1,30 +1,39 @@
-import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from fusiform.errors import DataError, SpecError, nearest
-from fusiform.faces.synthetic import _colour as colour
-from fusiform.faces.synthetic import _gbuffer as gb
-from fusiform.faces.synthetic import _shells as shells
-from fusiform.faces.synthetic._anatomy import Face, measure
-from fusiform.faces.synthetic._factors import check, rows
-from fusiform.faces.synthetic._skin import BITS, PARTS, paint_head
-from fusiform.faces.synthetic._surface import head_grid, head_points, neck_points
-from fusiform.faces.synthetic._truth import landmark_charts
+from fusiform import errors
+from fusiform.errors import DataError, SpecError
+from fusiform.faces.synthetic import _buffer as gb
+from fusiform.faces.synthetic._backdrop import backdrop
+from fusiform.faces.synthetic._body import body_shells, paint_neck
+from fusiform.faces.synthetic._colour import Paint
+from fusiform.faces.synthetic._factors import check
+from fusiform.faces.synthetic._glasses import glasses_shells, lens_shells, paint_glasses, paint_lens
+from fusiform.faces.synthetic._grid import PER_PIXEL, any_of, average, nearest, samples_along, spread
+from fusiform.faces.synthetic._hair import hair_shells, paint_hair, paint_locks
+from fusiform.faces.synthetic._hats import hat_shells, paint_brim, paint_hat
+from fusiform.faces.synthetic._landmarks import landmark_charts
+from fusiform.faces.synthetic._light import Light, light_of, shade
+from fusiform.faces.synthetic._measures import Measures, measure
+from fusiform.faces.synthetic._neckwear import paint_collar, paint_necklace, paint_necktie
+from fusiform.faces.synthetic._parts import BITS, CONCEPTS, PARTS
+from fusiform.faces.synthetic._picture import develop
+from fusiform.faces.synthetic._skin import paint_head
+from fusiform.faces.synthetic._surface import head_grid, head_points
+from fusiform.faces.synthetic._truth import attributes
+from fusiform.faces.synthetic._worn import ear_shells, paint_earrings, paint_left_ear, paint_right_ear
 
-__all__ = ["PARTS", "Rendering", "render"]
+__all__ = ["Rendering", "render"]
 
 _SIZES = (32, 512)
-_SAMPLES = 2  # sample pixels along each side of an image pixel
-_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))  # the samples of a pixel: row and column
-_HEAD = 0  # its place among the surfaces
-_THREADED_PX = 160  # from this size on threads pay
+_SMALL = 128  # up to this size a coarser grid of the head shows no difference
+_CPU_SAMPLES, _GPU_SAMPLES = 2**19, 2**24  # sample pixels of the faces drawn together
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,15 @@ class Rendering:
         uint8 ``(n, size, size)``: index in `PARTS` of the part seen nearest to the viewer in the pixel; where parts
         overlap (nose and skin) the smaller one.
     planes : Tensor
-        int32 ``(n, size, size)``: bit i is set where any of the pixel's samples shows part i of `PARTS`.
+        int64 ``(n, size, size)``: bit i is set where any of the pixel's samples shows part i of `PARTS`, or lies in
+        one of the regions that come after them.
     depth : Tensor
         float32 ``(n, size, size)``: distance from the camera in dm, infinite in the background.
     coordinates : Tensor
         float32 ``(n, 2, size, size)``: where on the head a pixel lies: azimuth in radians (0 in front) and chart
-        height in dm (0 between the eyes, -1.2 the chin, 1.14 the crown); NaN off the head's own surface.
+        height in dm (0 between the eyes, -1.2 the chin, 1.1 the crown); NaN off the head's own surface.
+    present : dict of str to ndarray
+        For every concept that an attribute decides whether it is there, bool ``(n,)``.
     """
 
     images: Tensor
@@ -58,20 +70,22 @@ class Rendering:
     planes: Tensor
     depth: Tensor
     coordinates: Tensor
+    present: dict[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def mask(self, part: str) -> Tensor:
-        """Pixels in which a part is seen, before blur.
+        """Pixels in which a part or concept is seen, before blur.
 
         Masks of parts may share pixels: nose, cheeks and chin lie on the skin, and a pixel on the border between
-        two parts belongs to both, so that recolouring a part changes no pixel outside its mask.
+        two parts belongs to both, so that recolouring a part changes no pixel outside its mask. A concept such as
+        ``"Goatee"`` or ``"AU_12"`` has pixels in the images alone in which it is present.
 
         Parameters
         ----------
         part : str
-            One of `PARTS`.
+            One of `PARTS` or of `CONCEPTS`.
 
         Returns
         -------
@@ -83,182 +97,227 @@ class Rendering:
         DataError
             For a part that the renderer does not know.
         """
+        if part in CONCEPTS:
+            planes, attribute = CONCEPTS[part]
+            mask = (self.planes & sum(BITS[p] for p in planes)) != 0
+            if attribute is not None:
+                mask &= torch.from_numpy(self.present[attribute])[:, None, None]
+            return mask
         if part not in BITS:
-            raise DataError(f"Synthetic faces have no part '{part}': {nearest(str(part), PARTS)}")
+            raise DataError(
+                f"Synthetic faces have no part '{part}': {errors.nearest(str(part), [*PARTS, *CONCEPTS])}"
+            )
         return (self.planes & BITS[part]) != 0
 
 
-def _build(m: Face) -> list[gb.Shell]:
-    head, head_uv = head_grid(m)
-    out = [gb.Shell("head", head, head_uv, closed=True)]
-    neck, neck_uv = neck_points(m)
-    out.append(gb.Shell("neck", neck, neck_uv, torso=True, closed=True))
-    if m.hair_style not in shells.HANGING:  # which hides the ears
-        for name, side in (("left_ear", -1.0), ("right_ear", 1.0)):
-            out.append(gb.Shell(name, *shells.ear_grid(m, side)))
-    hair = shells.hair_grid(m)
-    if hair is not None:
-        # The cap of the hair is closed; what hangs below it can be seen from within.
-        cap = shells.hanging_rows(m)
-        position, uv, keep = hair
-        out.append(gb.Shell("hair", position[:, cap:], uv[:, cap:], keep[cap:], closed=True))
-        if cap:
-            low = slice(0, cap + 1)
-            out.append(gb.Shell("hair", position[:, low], uv[:, low], keep[low]))
-    hat = shells.hat_grid(m)
-    if hat is not None:
-        out.append(gb.Shell("hat", *hat, closed=True))
-    brim = shells.brim_grid(m)
-    if brim is not None:
-        out.append(gb.Shell("brim", *brim))
-    out.extend(gb.Shell("glasses", *tube) for tube in shells.glasses_grids(m))
+def _build(m: Measures, size: int) -> list[gb.Shell]:
+    everyone = torch.arange(len(m), device=m.yaw.device)
+    head = gb.Shell("head", *head_grid(m, 2 if size <= _SMALL else 3), everyone, closed=True)
+    return [head, *body_shells(m), *ear_shells(m), *hair_shells(m), *hat_shells(m), *glasses_shells(m)]
+
+
+PAINTERS: dict[str, Callable[[Tensor, Tensor, Measures], Paint]] = {
+    "neck": paint_neck, "collar": paint_collar, "necktie": paint_necktie, "necklace": paint_necklace,
+    "left_ear": paint_left_ear, "right_ear": paint_right_ear, "earrings": paint_earrings, "glasses": paint_glasses, "lens": paint_lens,
+    "hair": paint_hair, "locks": paint_locks, "hat": paint_hat, "brim": paint_brim,
+}  # fmt: skip
+
+
+def _placed(shells: list[gb.Shell], camera: gb.Camera) -> list[Tensor]:
+    out = []
+    for s in shells:
+        flat = camera.of(s.faces).place(s.position.flatten(2), s.torso)
+        out.append(flat.view(s.position.shape))
     return out
 
 
-def _paint(shell: gb.Shell, uv: np.ndarray, n: np.ndarray, m: Face) -> colour.Paint:
-    if shell.name == "head":
-        return paint_head(uv, m)
-    if shell.name == "neck":
-        return colour.paint_neck(uv, m, BITS["neck"], BITS["clothes"])
-    if shell.name == "hair":
-        return colour.paint_hair(uv, n, m, BITS["hair"])
-    if shell.name in ("hat", "brim"):
-        return colour.paint_hat(uv, m, BITS["hat"], brim=shell.name == "brim")
-    if shell.name == "glasses":
-        return colour.paint_frame(uv, m, BITS["glasses"])
-    return colour.paint_ear(uv, m, BITS[shell.name])
+def _alive(shell: gb.Shell, placed: Tensor, n: Tensor) -> Tensor | None:
+    """Positive where a surface exists and can be seen: turned to the camera, a margin for its curvature included."""
+    if not shell.closed:
+        return shell.keep
+    turned = n[0] * -placed[0] + n[1] * -placed[1] + n[2] * (gb.DISTANCE - placed[2])
+    turned = turned * (1 / gb.DISTANCE) + 0.1
+    return turned if shell.keep is None else torch.minimum(turned, shell.keep)
 
 
-def _facing(placed: np.ndarray, n: np.ndarray, shell: gb.Shell) -> np.ndarray:
-    """Where a surface can be seen: turned to the camera, a margin for its curvature included."""
-    x, y, z = placed
-    turned = n[0] * -x + n[1] * -y + n[2] * (gb.DISTANCE - z) > -0.1 * gb.DISTANCE
-    # Beside the face hair stands off the temple, and under its edge its inner side shows.
-    return turned | (abs(shell.uv[0]) < 2.1) if shell.name == "hair" else turned
+def _caster(shell: gb.Shell, placed: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Points of a shell that cast its shadow: every other row and column of a fine grid."""
+    step = 2 if shell.name == "head" else 1
+    keep = None if shell.keep is None else shell.keep[:, ::step, ::step].flatten(1)
+    return placed[:, :, ::step, ::step].flatten(2), shell.faces, keep
 
 
-def _single(planes: np.ndarray) -> np.ndarray:
-    """Bit planes to the one label of each pixel: the first in `PARTS`, which is the lowest bit set."""
-    exponent: np.ndarray = np.frexp((planes & -planes).astype(np.float32))[1] - 1
-    return exponent.astype(np.uint8)
+class _Drawing:
+    """The sample pixels of n faces, filled shell by shell."""
+
+    def __init__(self, m: Measures, size: int) -> None:
+        self.m, self.size = m, size
+        self.n, self.device = len(m), m.yaw.device
+        self.side = samples_along(size)
+        self.camera = gb.Camera(m, self.side, size * PER_PIXEL)
+        space = self.side**2
+        back = spread(backdrop(m, size).view(3, self.n, size, size))
+        self.light = torch.zeros((3, self.n, space + 1), device=self.device)  # the last place takes padding
+        self.light[..., :-1] = back.flatten(2)
+        self.planes = torch.full(
+            (self.n, space + 1), BITS["background"], dtype=torch.int64, device=self.device
+        )
+        self.coordinates = torch.full((2, self.n, space + 1), torch.nan, device=self.device)
+
+    def draw(self) -> tuple[Tensor, ...]:
+        shells = _build(self.m, self.size)
+        placed = _placed(shells, self.camera)
+        turned = [gb.normals(p) for p in placed]
+        alive = [_alive(s, p, n) for s, p, n in zip(shells, placed, turned, strict=True)]
+        buffer = self._rasterize(shells, placed, alive)
+        light = light_of(self.m, [_caster(s, p) for s, p in zip(shells, placed, strict=True)])
+        for i, (shell, n) in enumerate(zip(shells, turned, strict=True)):
+            self._paint(i, shell, n, buffer, light)
+        self._lenses(buffer, light)
+        return self._truth(buffer)
+
+    def _rasterize(
+        self, shells: list[gb.Shell], placed: list[Tensor], alive: list[Tensor | None]
+    ) -> gb.GBuffer:
+        screens = [
+            self.camera.of(s.faces).project(p.flatten(2)).view(p.shape)
+            for s, p in zip(shells, placed, strict=True)
+        ]
+        return gb.rasterize(screens, alive, [s.faces for s in shells], self.side, self.n)
+
+    def _surface(
+        self, i: int, shell: gb.Shell, n: Tensor, buffer: gb.GBuffer
+    ) -> tuple[gb.Picked, Tensor, Tensor, Tensor] | None:
+        """Where a shell is seen: places, normals, surface coordinates and points in the camera's frame."""
+        picked = gb.pick(buffer.shell[shell.faces] == i)
+        if picked is None:
+            return None
+        inside = picked.index.clamp_max(self.side**2 - 1)
+        number = buffer.number[shell.faces].gather(1, inside) * picked.real
+        at = buffer.samples[i].at(number)
+        read = torch.stack([at.read(grid) for grid in (*n, *shell.uv)])
+        depth = buffer.depth[shell.faces].gather(1, inside).clamp_max(2 * gb.DISTANCE)
+        points = self.camera.of(shell.faces).unproject(inside, depth)
+        n, uv = read[:3], read[3:]
+        n = n / gb.length(n).clamp_min(1e-6)
+        if not shell.closed or shell.keep is not None:  # the inner side of an open surface
+            away = n[0] * -points[0] + n[1] * -points[1] + n[2] * (gb.DISTANCE - points[2]) < 0
+            n = torch.where(away, -n, n)
+        return picked, n, uv, points
+
+    def _paint(self, i: int, shell: gb.Shell, n: Tensor, buffer: gb.GBuffer, light: Light) -> None:
+        seen = self._surface(i, shell, n, buffer)
+        if seen is None:
+            return
+        picked, n, uv, points = seen
+        m = self.m.of(shell.faces)
+        if shell.name == "head":
+            camera = self.camera.of(shell.faces)
+            axes = (
+                torch.stack([row[0] for row in camera.head]),
+                torch.stack([row[1] for row in camera.head]),
+            )
+            paint = paint_head(uv, n, m, axes)
+        else:
+            paint = PAINTERS[shell.name](uv, n, m)
+        colour = shade(n, points, paint, m, light.of(shell.faces))
+        self._put(self.light, shell.faces, picked.index, colour)
+        self._put(self.planes[None], shell.faces, picked.index, paint.parts[None])
+        if shell.name == "head":
+            self._put(self.coordinates, shell.faces, picked.index, torch.stack((uv[0], uv[2])))
+
+    def _put(self, field: Tensor, faces: Tensor, index: Tensor, values: Tensor) -> None:
+        flat = (faces[:, None] * field.shape[2] + index).view(-1)
+        for channel, value in zip(field, values, strict=True):
+            channel.view(-1).scatter_(0, flat, value.reshape(-1))
+
+    def _lenses(self, buffer: gb.GBuffer, light: Light) -> None:
+        """Lay what one sees through over what is behind it."""
+        shells = lens_shells(self.m)
+        if not shells:
+            return
+        placed = _placed(shells, self.camera)
+        front = self._rasterize(shells, placed, [s.keep for s in shells])
+        hidden = front.depth >= buffer.depth
+        front.shell.masked_fill_(hidden, gb.NO_SHELL)
+        for i, (shell, p) in enumerate(zip(shells, placed, strict=True)):
+            seen = self._surface(i, shell, gb.normals(p), front)
+            if seen is None:
+                continue
+            picked, n, uv, points = seen
+            m = self.m.of(shell.faces)
+            paint = PAINTERS[shell.name](uv, n, m)
+            colour = shade(n, points, paint, m, light.of(shell.faces))
+            flat = (shell.faces[:, None] * self.light.shape[2] + picked.index).view(-1)
+            alpha = paint.alpha.expand_as(paint.gloss).reshape(-1)  # type: ignore[union-attr]
+            for channel, values in zip(self.light, colour, strict=True):
+                old = channel.view(-1).gather(0, flat)
+                channel.view(-1).scatter_(0, flat, old + (values.reshape(-1) - old) * alpha)
+            parts = self.planes.view(-1)
+            parts.scatter_(0, flat, parts.gather(0, flat) | paint.parts.reshape(-1))
+
+    def _truth(self, buffer: gb.GBuffer) -> tuple[Tensor, ...]:
+        landmarks, visible = self._landmarks(buffer.depth)
+        square = (self.n, self.side, self.side)
+        nearest_of = nearest(buffer.depth.view(square), self.size).view(self.n, -1)
+        planes = self.planes.gather(1, nearest_of) & ((1 << len(PARTS)) - 1)
+        labels = ((planes & -planes).float().log2() + 0.5).to(torch.uint8)
+        shape = (self.n, self.size, self.size)
+        coordinates = torch.stack([c.gather(1, nearest_of).view(shape) for c in self.coordinates], 1)
+        images = develop(average(self.light[..., :-1].reshape(3, *square), self.size), self.m)
+        return (images, landmarks, visible, labels.view(shape), any_of(self.planes[:, :-1].view(square), self.size),
+                buffer.depth.gather(1, nearest_of).view(shape), coordinates)  # fmt: skip
+
+    def _landmarks(self, depth: Tensor) -> tuple[Tensor, Tensor]:
+        theta, y = landmark_charts(self.m)
+        points = self.camera.project(self.camera.place(head_points(theta, y, self.m)[0]))
+        side = self.side
+        column, row = points[0].floor().long(), points[1].floor().long()
+        inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        column, row = column.clamp(1, side - 2), row.clamp(1, side - 2)
+        # A point on a slope lies behind a neighbouring sample: the farthest of nine and a little more decide.
+        near = torch.stack(
+            [depth.gather(1, (row + i) * side + column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        )
+        visible = inside & (points[2] < near.amax(0) + 0.04)
+        return points[:2].permute(1, 2, 0) / PER_PIXEL, visible
 
 
-def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    reach = max(1, int(3 * sigma + 0.5))
-    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel: list[float] = (bell / bell.sum()).tolist()
-    size = image.shape[-1]
-    for dim in (1, 2):
-        pad = [(0, 0), (0, 0), (0, 0)]
-        pad[dim] = (reach, reach)
-        wide = np.pad(image, pad, "edge")
-        image = np.zeros_like(image)
-        for i, weight in enumerate(kernel):
-            image += weight * (wide[:, i : i + size] if dim == 1 else wide[:, :, i : i + size])
-    return image
+def _for_each(task: Callable[[int], None], items: range) -> None:
+    """Run a task on all items, as many at a time as torch has threads, and each of them on one thread.
+
+    Thousands of small operations gain nothing from being split, and lose much where the machine is busy.
+    """
+    threads = torch.get_num_threads()
+    try:
+        if threads == 1 or len(items) < 2:
+            torch.set_num_threads(1)
+            for item in items:
+                task(item)
+        else:
+            with ThreadPoolExecutor(
+                min(threads, len(items)), initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
+                list(pool.map(task, items))
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _finish(light: np.ndarray, p: SimpleNamespace, size: int) -> np.ndarray:
-    """Linear light of the samples to the image's bytes."""
-    samples = light.reshape(3, size, _SAMPLES, size, _SAMPLES)
-    image = (samples[:, :, 0, :, 0] + samples[:, :, 0, :, 1]) + (
-        samples[:, :, 1, :, 0] + samples[:, :, 1, :, 1]
-    )
-    image /= _SAMPLES**2
-    if p.blur > 0:
-        image = _blur(image, 0.025 * size * p.blur)
-    if p.greyscale:
-        image = (0.2126 * image[0] + 0.7152 * image[1] + 0.0722 * image[2])[None]
-    bytes_: np.ndarray = (np.sqrt(image.clip(0, 1)) * 255 + 0.5).astype(np.uint8)
-    return bytes_
-
-
-def _landmarks(m: Face, camera: gb.Camera, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    theta, y = landmark_charts(m)
-    points = gb.project(gb.place(head_points(theta, y, m)[0], camera), camera)
-    side = camera.side
-    column, row = np.floor(points[:2]).astype(np.intp)
-    inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-    column, row = column.clip(1, side - 2), row.clip(1, side - 2)
-    # A point on a slope lies behind a neighbouring sample: the farthest of nine and a little more decide.
-    around = np.add.outer((-side, 0, side), (-1, 0, 1)).ravel()
-    near = depth.take(row * side + column + around[:, None]).max(0)
-    visible = inside & (points[2] < near + 0.04)
-    return points[:2].T / _SAMPLES, visible
-
-
-def _nearest(depth: np.ndarray, size: int) -> np.ndarray:
-    """Flat index of the sample nearest to the viewer in every pixel: ``(size, size)``."""
-    side = size * _SAMPLES
-    grid = depth.reshape(size, _SAMPLES, size, _SAMPLES)
-    row, column = np.ogrid[0:side:_SAMPLES, 0:side:_SAMPLES]
-    best: np.ndarray = row * side + column
-    first, least = best, grid[:, 0, :, 0]
-    for r, c in _CORNERS[1:]:
-        here = grid[:, r, :, c]
-        best = np.where(here < least, first + (r * side + c), best)
-        least = np.minimum(least, here)
-    return best
-
-
-def _face(p: SimpleNamespace, size: int) -> tuple[np.ndarray, ...]:
-    """Render one face; the unit of work, so that a face cannot depend on its batch."""
-    side = size * _SAMPLES
-    m = measure(p)
-    camera = gb.Camera.of(p, side)
-    surfaces = _build(m)
-    placed = [gb.place(s.position, camera, s.torso) for s in surfaces]
-    screens = [gb.project(q, camera) for q in placed]
-    turned = [gb.normals(q) for q in placed]
-    facings = [
-        _facing(q, n, s) if s.closed else None for s, q, n in zip(surfaces, placed, turned, strict=True)
-    ]
-    buffer = gb.rasterize(screens, [s.keep for s in surfaces], facings, side)
-    light = np.empty((3, side * side), np.float32)
-    backdrop = colour.background(size, m)
-    for r, c in _CORNERS:
-        light.reshape(3, size, _SAMPLES, size, _SAMPLES)[:, :, r, :, c] = backdrop
-    planes = np.full(side * side, BITS["background"], np.int32)
-    coordinates = np.full((2, side * side), np.nan, np.float32)
-    for i, (surface, pixel, at) in enumerate(zip(surfaces, buffer.pixels, buffer.at, strict=True)):
-        if not len(pixel):
-            continue
-        n, uv = gb.fetch(at, turned[i], surface.uv)
-        n /= np.maximum(gb.length(n), 1e-6)
-        if surface.keep is not None or not surface.closed:
-            behind = camera.away(n, pixel)  # the inner side of an open surface
-            n *= np.where(behind, np.float32(-1), np.float32(1))
-        paint = _paint(surface, uv, n, m)
-        if surface.name == "hair":
-            paint.dim[behind] *= 0.45
-        for channel, values in zip(light, colour.shade(n, paint, m), strict=True):
-            channel[pixel] = values
-        planes[pixel] = paint.parts
-        if i == _HEAD:
-            coordinates[0, pixel], coordinates[1, pixel] = uv[0], uv[2]
-    landmarks, visible = _landmarks(m, camera, buffer.depth)
-    blocks = planes.reshape(size, _SAMPLES, size, _SAMPLES)
-    any_of = blocks[:, 0, :, 0] | blocks[:, 0, :, 1] | blocks[:, 1, :, 0] | blocks[:, 1, :, 1]
-    nearest_of = _nearest(buffer.depth, size)
-    return (
-        _finish(light, p, size), landmarks, visible, _single(planes.take(nearest_of)), any_of,
-        buffer.depth.take(nearest_of), np.stack([c.take(nearest_of) for c in coordinates]),
-    )  # fmt: skip
-
-
-def render(parameters: pd.DataFrame, *, size: int = 112) -> Rendering:
+def render(parameters: pd.DataFrame, *, size: int = 112, device: str | torch.device = "cpu") -> Rendering:
     """Draw faces.
 
-    Each face is drawn on its own, in operations that do not depend on the number of threads, so a row gives the same
-    bytes in any batch and any order. From 160 px on, as many faces at a time as torch has threads.
+    How a face is drawn depends on its parameters and the size alone, so a row gives the same bytes in any batch and
+    any order. On another kind of machine a grey level can differ by one.
 
     Parameters
     ----------
     parameters : DataFrame
-        One row a face; columns are any of `FACTORS` (missing ones take their default), and may include
-        ``identity`` and ``image_id``.
+        One row a face; columns are any of `FACTORS` (missing ones take their default), and may include labels
+        such as ``identity`` and ``image_id``.
     size : int, default 112
         Height and width of the images in pixels, 32 to 512.
+    device : str or torch.device, default "cpu"
+        Where to draw; the result is on the CPU.
 
     Returns
     -------
@@ -274,7 +333,7 @@ def render(parameters: pd.DataFrame, *, size: int = 112) -> Rendering:
 
     Examples
     --------
-    >>> faces = render(pd.DataFrame({"yaw": [0.0, 30.0], "smile": [0.9, 0.0]}), size=48)
+    >>> faces = render(pd.DataFrame({"yaw": [0.0, 30.0], "AU_12": [0.9, 0.0]}), size=48)
     >>> faces.images.shape, faces.landmarks.shape, bool(faces.mask("nose").any())
     (torch.Size([2, 3, 48, 48]), (2, 68, 2), True)
     """
@@ -282,31 +341,33 @@ def render(parameters: pd.DataFrame, *, size: int = 112) -> Rendering:
         raise SpecError(
             f"The size of synthetic faces must be an int in [{_SIZES[0]}, {_SIZES[1]}] pixels; got {size!r}."
         )
-    size = int(size)
-    faces = rows(check(parameters))
-    n = len(faces)
-    out: tuple[np.ndarray, ...] = (
-        np.empty((n, 3, size, size), np.uint8),
-        np.empty((n, 68, 2), np.float32),
-        np.empty((n, 68), bool),
-        np.empty((n, size, size), np.uint8),
-        np.empty((n, size, size), np.int32),
-        np.empty((n, size, size), np.float32),
-        np.empty((n, 2, size, size), np.float32),
+    size, device = int(size), torch.device(device)
+    values = check(parameters)
+    n = len(parameters)
+    most = _CPU_SAMPLES if device.type == "cpu" else _GPU_SAMPLES
+    batch = max(1, most // samples_along(size) ** 2)
+    out = (
+        torch.empty((n, 3, size, size), dtype=torch.uint8),
+        torch.empty((n, 68, 2)),
+        torch.empty((n, 68), dtype=torch.bool),
+        torch.empty((n, size, size), dtype=torch.uint8),
+        torch.empty((n, size, size), dtype=torch.int64),
+        torch.empty((n, size, size)),
+        torch.empty((n, 2, size, size)),
     )
 
-    def one(i: int) -> None:
-        for store, value in zip(out, _face(faces[i], size), strict=True):
-            store[i] = value
+    def some(start: int) -> None:
+        rows = slice(start, start + batch)
+        with torch.inference_mode():
+            m = measure({name: column[rows] for name, column in values.items()}, device)
+            for store, value in zip(out, _Drawing(m, size).draw(), strict=True):
+                store[rows] = value.to("cpu")
 
-    # Of a small picture so much is spent in the interpreter that threads only wait for each other.
-    threads = torch.get_num_threads() if size >= _THREADED_PX else 1
-    count = max(1, min(threads, os.cpu_count() or 1, n))
-    if count == 1:
-        for i in range(n):
-            one(i)
-    else:
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(one, range(n)))
-    images, landmarks, visible, *rest = out
-    return Rendering(torch.from_numpy(images), landmarks, visible, *(torch.from_numpy(r) for r in rest))
+    _for_each(some, range(0, n, batch))
+    images, landmarks, visible, labels, planes, depth, coordinates = out
+    truth = attributes(parameters)
+    deciding = {c.attribute for c in CONCEPTS.values() if c.attribute is not None}
+    present = {name: truth[name].to_numpy(dtype=bool) for name in sorted(deciding)}
+    return Rendering(
+        images, landmarks.numpy(), visible.numpy(), labels, planes, depth, coordinates, present=present
+    )

@@ -1,137 +1,43 @@
-import math
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from fusiform.errors import SpecError
-from fusiform.faces.synthetic._factors import BACKGROUNDS, FACTORS, IDENTITY_NUMBERS
+from fusiform.faces.synthetic._factors import FACTORS
+from fusiform.faces.synthetic._people import ROOTS, Person, image, person, root
+from fusiform.faces.synthetic._plan import (
+    Fixed,
+    Marginal,
+    Plan,
+    RankPair,
+    factor_of,
+    is_continuous,
+    is_stable,
+    read_plan,
+)
+from fusiform.faces.synthetic._quotas import Joint, largest_remainders, whole_counts
+from fusiform.faces.synthetic._ranks import highest, rank_order
+from fusiform.faces.synthetic._truth import rule_of, settle
 
-__all__ = ["sample_parameters"]
+__all__ = ["check_count", "draw", "sample_parameters"]
 
 _IMAGES_PER_IDENTITY = 8
-# Traits that decide how common an attribute is follow low-discrepancy (Kronecker) sequences over the identities,
-# so that even a set of a few dozen people has about the intended share of each.
-_TRAITS = ("male", "style", "colour", "tone", "age", "brow", "nose_size", "lips", "arch", "beard", "bangs")
-_STEPS = tuple(math.sqrt(prime) % 1 for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31))
+_STABLE = tuple(name for name, factor in FACTORS.items() if factor.stable)
+_VARYING = tuple(name for name, factor in FACTORS.items() if not factor.stable)
+
+Flags = dict[str, np.ndarray]
 
 
-def _choice(u: float, shares: dict[str, float]) -> str:
-    """The level at quantile u of a categorical distribution."""
-    total = sum(shares.values())
-    for level, share in shares.items():
-        u -= share / total
-        if u < 0:
-            return level
-    return level
+def check_count(name: str, value: object, least: int) -> int:
+    """An int of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise SpecError(f"The '{name}' of synthetic faces must be an int of at least {least}; got {value!r}.")
+    return int(value)
 
 
-_STYLES_MALE = {
-    "bald": 0.26, "horseshoe": 0.08, "buzz": 0.14, "short": 0.18, "side_part": 0.16, "curly": 0.1, "long": 0.08,
-}  # fmt: skip
-_STYLES_FEMALE = {
-    "bald": 0.02, "short": 0.08, "side_part": 0.08, "curly": 0.16, "bob": 0.22, "long": 0.24, "long_wavy": 0.2,
-}  # fmt: skip
-_BEARDS_MALE = {"none": 0.09, "stubble": 0.31, "mustache": 0.1, "goatee": 0.18, "circle": 0.16, "full": 0.16}
-
-
-def _identity(seed: int, identity: int) -> dict[str, Any]:
-    """Numbers and stable traits of one person: a pure function of the seed and the person's index."""
-    start = np.random.default_rng(np.random.SeedSequence([seed, 0])).random(len(_TRAITS))
-    u = {
-        trait: float((s + identity * step) % 1) for trait, s, step in zip(_TRAITS, start, _STEPS, strict=True)
-    }
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 1, identity]))
-    person: dict[str, Any] = {name: float(np.clip(rng.normal(0, 0.55), -1, 1)) for name in IDENTITY_NUMBERS}
-    # Flat distributions where colour or a threshold decides, so that people differ and classes fill.
-    for name in (
-        "eye_colour",
-        "hair_lightness",
-        "hair_part",
-        "mole_x",
-        "mole_y",
-        "skin_redness",
-        "hair_volume",
-    ):
-        person[name] = float(rng.uniform(-1, 1))
-    person["brow_thickness"] = 2 * u["brow"] - 1
-    person["brow_arch"] = 2 * u["arch"] - 1
-    size = 2 * u["nose_size"] - 1  # width and length share a size, which CelebA's Big_Nose names
-    person["nose_width"] = float(np.clip(0.85 * size + 0.15 * person["nose_width"], -1, 1))
-    person["nose_length"] = float(np.clip(0.55 * size + 0.45 * person["nose_length"], -1, 1))
-    fullness = 2 * u["lips"] - 1
-    person["upper_lip"] = float(np.clip(0.8 * fullness + 0.2 * person["upper_lip"], -1, 1))
-    person["lower_lip"] = float(np.clip(0.8 * fullness + 0.2 * person["lower_lip"], -1, 1))
-    male = u["male"] < 0.52
-    person["male"] = float(rng.uniform(0.75, 1.0) if male else rng.uniform(0.0, 0.25))
-    tone = u["tone"]
-    person["skin_tone"] = float(tone**1.15)
-    # Dark skin goes with dark hair and eyes more often than not: mild, as in people.
-    person["eye_colour"] = float(np.clip(person["eye_colour"] - 0.9 * tone, -1, 1))
-    colours = {"black": 0.24 + 0.35 * tone, "brown": 0.27, "blond": 0.37 * (1.2 - tone), "red": 0.06 * (1.2 - tone),
-               "gray": 0.25}  # fmt: skip
-    person["hair_colour"] = _choice(u["colour"], colours)
-    age = 17 + 60 * u["age"]
-    if person["hair_colour"] == "gray":
-        age = 42 + 38 * u["age"]
-    person["age"] = age
-    person["hair_style"] = _choice(u["style"], _STYLES_MALE if male else _STYLES_FEMALE)
-    person["_beard"] = _choice(u["beard"], _BEARDS_MALE) if male else "none"
-    person["_bangs"] = 0.1 if u["bangs"] < 0.5 else 0.62
-    person["_light"] = float(rng.uniform(-1, 1))
-    return person
-
-
-def _image(seed: int, identity: int, index: int, person: dict[str, Any]) -> dict[str, Any]:
-    """What varies between images of one person: a pure function of seed, person and the image's index."""
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 2, identity, index]))
-    male = person["male"] > 0.5
-
-    def yes(share: float) -> bool:
-        return bool(rng.random() < share)
-
-    row = {name: value for name, value in person.items() if not name.startswith("_")}
-    row["age"] = float(np.clip(person["age"] + rng.uniform(-3, 3), 5, 90))
-    haired = person["hair_style"] not in ("bald", "horseshoe", "buzz")
-    row["bangs"] = yes(person["_bangs"]) and haired
-    row["yaw"] = float(np.clip(rng.normal(0, 24), -75, 75))
-    row["pitch"] = float(np.clip(rng.normal(0, 8), -30, 30))
-    row["roll"] = float(np.clip(rng.normal(0, 5), -30, 30))
-    row["shift_x"], row["shift_y"] = (float(v) for v in rng.uniform(-0.025, 0.025, 2))
-    row["zoom"] = float(rng.uniform(0.95, 1.08))
-    row["smile"] = float(rng.uniform(0.35, 1.0) if yes(0.46) else rng.uniform(-0.6, 0.1))
-    row["mouth_open"] = float(rng.uniform(0.25, 0.85) if yes(0.4) else 0.0)
-    row["brow_raise"] = float(np.clip(rng.normal(0, 0.45), -1, 1))
-    row["eye_closure"] = float(rng.uniform(0.38, 0.65) if yes(0.25) else rng.uniform(0, 0.12))
-    row["gaze_x"], row["gaze_y"] = float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.4, 0.4))
-    row["glasses"] = str(rng.choice(["wire", "horn"])) if yes(0.25) else "none"
-    row["hat"] = str(rng.choice(["beanie", "cap", "brimmed"])) if yes(0.2) else "none"
-    row["hat_hue"] = float(rng.random())
-    kept = person["_beard"] if yes(0.5) else _choice(rng.random(), _BEARDS_MALE)
-    row["beard"] = kept if male else "none"
-    row["lipstick"] = float(rng.uniform(0.6, 1.0)) if yes(0.03 if male else 0.55) else 0.0
-    row["lipstick_hue"] = float(rng.uniform(-1, 1))
-    row["makeup"] = float(rng.uniform(0.6, 1.0)) if yes(0.03 if male else 0.45) else 0.0
-    row["rosy_cheeks"] = float(rng.uniform(0.55, 1.0)) if yes(0.25) else 0.0
-    row["light"] = float(np.clip(rng.normal(0, 38), -90, 90))
-    row["light_elevation"] = float(rng.uniform(15, 55))
-    row["light_strength"] = float(rng.uniform(0.75, 1.15))
-    row["ambient"] = float(rng.uniform(0.3, 0.55))
-    row["background"] = str(rng.choice(BACKGROUNDS))
-    row["background_hue"], row["background_lightness"] = float(rng.random()), float(rng.uniform(0.1, 0.95))
-    row["background_saturation"] = float(rng.beta(1.2, 2.5))
-    row["clothes_hue"], row["clothes_lightness"] = float(rng.random()), float(rng.uniform(0.05, 0.9))
-    row["blur"] = float(rng.uniform(0.5, 0.9)) if yes(0.18) else 0.0
-    row["greyscale"] = False
-    return row
-
-
-def _counts(n: int, seed: int, identities: int | None, per_identity: int | None) -> None:
-    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise SpecError(
-                f"The '{name}' of synthetic faces must be an int of at least {least}; got {value!r}."
-            )
+def _places(n: int, identities: int | None, per_identity: int | None) -> list[tuple[int, int]]:
+    """Identity and index within the identity of each row."""
     for name, given in (("identities", identities), ("per_identity", per_identity)):
         if given is not None and (
             isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1
@@ -144,15 +50,192 @@ def _counts(n: int, seed: int, identities: int | None, per_identity: int | None)
             f"{identities} identities with {per_identity} images each give {identities * per_identity} faces; "
             f"n={n} was asked. Raise one of them, or leave one out."
         )
+    if per_identity is None and identities is not None:
+        return [(i % identities, i // identities) for i in range(n)]
+    each = per_identity or _IMAGES_PER_IDENTITY
+    return [(i // each, i % each) for i in range(n)]
+
+
+class _Casting:
+    """Meets a plan while a set is being drawn: roots of people first, then the people, then their images."""
+
+    def __init__(self, plan: Plan, seed: int, units: np.ndarray, n_units: int) -> None:
+        self._plan = plan
+        self._rng = np.random.default_rng(np.random.SeedSequence([seed, 9]))
+        self._units, self._n_units = units, n_units
+        self._of_unit: Flags = {}  # stable attributes, one value an identity
+        self._of_row: Flags = {}
+        for joint in plan.joints:
+            self._deal_identities(joint)
+
+    def _deal(self, joint: Joint, counts: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Which pattern each of some places gets, in random order."""
+        out = np.empty(len(places), dtype=np.int64)
+        out[self._rng.permutation(len(places))] = np.repeat(np.arange(len(counts)), counts)
+        return joint.patterns[out]
+
+    def _deal_identities(self, joint: Joint) -> None:
+        kept = [i for i, name in enumerate(joint.names) if is_stable(name)]
+        if kept:
+            table = joint.only(kept)
+            counts = whole_counts(table, {(): self._n_units})
+            dealt = self._deal(table, counts, np.arange(self._n_units))
+            self._of_unit |= dict(zip(table.names, dealt.T, strict=True))
+
+    def _deal_rows(self, joint: Joint, rows: pd.DataFrame) -> None:
+        n, kept = len(rows), sum(map(is_stable, joint.names))
+        heads = np.stack(
+            [self._of_unit[name][self._units] for name in joint.names[:kept]] or [np.zeros(n)], axis=1
+        )
+        heads = heads[:, :kept].astype(bool)
+        combinations = np.unique(heads, axis=0)
+        totals = {tuple(head.tolist()): int((heads == head).all(axis=1).sum()) for head in combinations}
+        counts = (
+            whole_counts(joint, totals, kept)
+            if kept < len(joint.names)
+            else np.zeros(len(joint.patterns), int)
+        )
+        for name in joint.names:
+            self._of_row[name] = np.zeros(n, dtype=bool)
+        for head in combinations:
+            here = np.flatnonzero((heads == head).all(axis=1))
+            same = (joint.patterns[:, :kept] == head).all(axis=1)
+            dealt = (
+                self._deal(joint, np.where(same, counts, 0), here)
+                if kept < len(joint.names)
+                else head[None].repeat(len(here), 0)
+            )
+            for name, column in zip(joint.names, dealt.T, strict=True):
+                self._of_row[name][here] = column
+        for rank in self._plan.ranks:
+            if rank.mover in joint.names:
+                reference = rank.reference, rows[factor_of(rank.reference)].to_numpy(), rank.value
+                count = int(self._of_row[rank.mover].sum())
+                self._of_row[rank.mover] = highest(count, rank.mover, reference, self._rng)
+
+    def _set(self, table: pd.DataFrame, names: tuple[str, ...]) -> None:
+        """Fixed values, ranges and shares of levels of some factors."""
+        for name in names:
+            if name in self._plan.fixed:
+                table[name] = self._plan.fixed[name]
+            elif name in self._plan.ranges:
+                low, high = self._plan.ranges[name]
+                even = (self._rng.permutation(len(table)) + self._rng.random(len(table))) / len(table)
+                table[name] = low + even * (high - low)
+            elif name in self._plan.levels:
+                shares = self._plan.levels[name]
+                counts = largest_remainders(np.array(list(shares.values())), len(table))
+                table[name] = self._rng.permutation(np.repeat(np.array(list(shares), dtype=object), counts))
+
+    def _reorder(self, table: pd.DataFrame, flags: Flags, movers: list[str]) -> None:
+        for mover in dict.fromkeys(movers):
+            ranks = [rank for rank in self._plan.ranks if rank.mover == mover]
+            references = [(r.reference, _column(r.reference, table, flags), r.value) for r in ranks]
+            factor = factor_of(mover)
+            table[factor] = rank_order(table[factor].to_numpy(dtype=np.float64), mover, references, self._rng)
+
+    def _among_roots(self, rank: RankPair) -> bool:
+        reads = (
+            {factor_of(rank.reference)} if is_continuous(rank.reference) else rule_of(rank.reference).factors
+        )
+        return rank.mover in ROOTS and reads <= set(ROOTS)
+
+    def roots(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Meet what is asked of the roots, before the rest of a person is drawn after them."""
+        self._set(table, ROOTS)
+        flags = {name: f for name, f in self._of_unit.items() if rule_of(name).factors <= set(ROOTS)}
+        table = settle(table, flags, self._rng, domains=self._plan.domains)
+        self._reorder(table, flags, self._movers_of_roots())
+        return table
+
+    def _movers_of_roots(self) -> list[str]:
+        movers = [rank.mover for rank in self._plan.ranks if rank.mover in ROOTS]
+        return [m for m in movers if all(self._among_roots(r) for r in self._plan.ranks if r.mover == m)]
+
+    def people(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Meet what is asked of stable factors; habits are columns beside."""
+        self._set(table, tuple(name for name in _STABLE if name not in ROOTS))
+        factors = settle(table[[*_STABLE, "bangs"]], self._of_unit, self._rng, domains=self._plan.domains)
+        table[factors.columns] = factors
+        done = self._movers_of_roots()
+        movers = [r.mover for r in self._plan.ranks if is_continuous(r.mover) and is_stable(r.mover)]
+        self._reorder(table, self._of_unit, [mover for mover in movers if mover not in done])
+        return table
+
+    def images(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Meet what is asked of the images."""
+        self._set(rows, _VARYING)
+        for name, at in self._plan.domains.items():  # the years between images of a person
+            if FACTORS[name].stable and isinstance(at, tuple):
+                rows[name] = rows[name].clip(*at)
+        for joint in self._plan.joints:
+            self._deal_rows(joint, rows)
+        rows = settle(rows, self._of_row, self._rng, frozen=_STABLE, domains=self._plan.domains)
+        movers = [r.mover for r in self._plan.ranks if is_continuous(r.mover) and not is_stable(r.mover)]
+        self._reorder(rows, self._of_row, movers)
+        return rows
+
+
+def _column(name: str, table: pd.DataFrame, flags: Flags) -> np.ndarray:
+    return (
+        table[factor_of(name)].to_numpy(dtype=np.float64)
+        if is_continuous(name)
+        else flags[name].astype(np.float64)
+    )
+
+
+def _records(table: pd.DataFrame) -> list[Person]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _people(seed: int, identities: list[int], covariation: bool, casting: _Casting | None) -> list[Person]:
+    """Draw people by their numbers: stable factors and habits."""
+    roots = pd.DataFrame([root(seed, k) for k in identities])
+    if casting is not None:
+        roots = casting.roots(roots)
+    drawn = [person(seed, k, at, covariation) for k, at in zip(identities, _records(roots), strict=True)]
+    if casting is not None:
+        drawn = _records(casting.people(pd.DataFrame(drawn)))
+    return drawn
+
+
+def draw(places: list[tuple[int, int]], seed: int, covariation: bool, plan: Plan) -> pd.DataFrame:
+    """Parameters of given images of given people under a plan."""
+    who = sorted({identity for identity, _ in places})
+    unit = {identity: i for i, identity in enumerate(who)}
+    units = np.array([unit[identity] for identity, _ in places])
+    casting = _Casting(plan, seed, units, len(who)) if plan.domains or plan.joints or plan.ranks else None
+    cast = _people(seed, who, covariation, casting)
+    rows = [image(seed, k, j, cast[i]) for (k, j), i in zip(places, units, strict=True)]
+    table = pd.DataFrame(rows, columns=list(FACTORS))
+    if casting is not None:
+        table = casting.images(table)
+    table.insert(0, "identity", pd.Series([f"s{seed}_{k:05d}" for k, _ in places], dtype="string"))
+    return table
 
 
 def sample_parameters(
-    n: int, *, seed: int = 0, identities: int | None = None, per_identity: int | None = None
+    n: int,
+    *,
+    seed: int = 0,
+    identities: int | None = None,
+    per_identity: int | None = None,
+    covariation: bool = True,
+    fixed: Mapping[str, Fixed] | None = None,
+    marginals: Mapping[str, Marginal] | None = None,
+    correlations: Mapping[tuple[str, str], float] | None = None,
 ) -> pd.DataFrame:
-    """Draw parameters of synthetic faces: several images each of several people.
+    """Draw parameters of synthetic faces: several images each of several people, as they come or as they are planned.
 
     A row is a pure function of the seed, its identity's index and its index within the identity, so a set of
-    100 begins with the set of 50.
+    100 begins with the set of 50, as long as no marginals or correlations are asked; with them, a set is a pure
+    function of all arguments. Every fourth image of a person is an easy one: frontal, evenly lit and sharp.
+
+    What is planned is met exactly, not on average. Binary attributes have their shares to a face, or to an identity
+    where the attribute is one that all images of an identity share. Attributes that are planned together go together as
+    asked and otherwise not at all, as far as their definitions allow (no bald head has black hair); ask for what is
+    not so and the error names the nearest that is. What is planned does not change what people have in common
+    otherwise: beards stay with men unless beards, too, are planned.
 
     Parameters
     ----------
@@ -165,6 +248,20 @@ def sample_parameters(
     per_identity : int, optional
         Images of one person, in consecutive rows: face i shows person ``i // per_identity``. 8 where
         neither is given.
+    covariation : bool, default True
+        Whether traits go together as in people: grey hair with age, dark hair and eyes with dark skin, beards with men.
+        If False, no trait of a person leans on sex, age or skin tone; how common each trait is stays the same.
+    fixed : mapping of str to float, bool or str, optional
+        Factors that are the same in all faces, such as ``{"yaw": 0.0, "hat": "none"}``.
+    marginals : mapping, optional
+        Binary attributes of `ATTRIBUTES`, binary factors or ``"factor=level"`` to their shares in [0, 1]; continuous
+        factors to the ``(low, high)`` of a uniform distribution; categorical factors to the shares of their levels. A
+        range also bounds what a planned attribute draws, so that ``{"age": (20, 60), "Young": 0.3}`` can be asked.
+    correlations : mapping of (str, str) to float, optional
+        Of two binary attributes, their phi coefficient; attributes without a marginal get a share of one half. Of
+        continuous factors, Spearman's rank correlation, with another one or with a binary attribute; the
+        intensity of an action unit is named as in ``"AU_12_intensity"``. What images of an identity share is
+        correlated over identities.
 
     Returns
     -------
@@ -174,7 +271,20 @@ def sample_parameters(
     Raises
     ------
     SpecError
-        For counts that are not positive ints or that contradict each other.
+        For counts that are not positive ints or that contradict each other, for unknown names, and for marginals and
+        correlations that no set of faces can have.
+
+    Notes
+    -----
+    A joint table of all binary attributes that hang together is found by a linear programme (whether there is one)
+    and iterative proportional fitting (the one of largest entropy), and rounded to whole faces. For 500 faces and
+    more, correlations are within 0.02 of what was asked; of two attributes that identities share, for 500
+    identities.
+
+    References
+    ----------
+    Deming and Stephan, On a least squares adjustment of a sampled frequency table, Annals of Mathematical Statistics
+    1940.
 
     Examples
     --------
@@ -183,15 +293,12 @@ def sample_parameters(
     (2, 16)
     >>> sample_parameters(3, seed=1).equals(table[:3])
     True
+    >>> table = sample_parameters(40, per_identity=1, marginals={"Male": 0.25}, correlations={("Male", "Eyeglasses"): 1})
+    Traceback (most recent call last):
+    ...
+    fusiform.errors.SpecError: No set of faces has this correlation (phi): Eyeglasses and Male 1, given the shares
+    Male 0.25, Eyeglasses 0.5. The nearest possible: Eyeglasses and Male 0.577. Ask for that, or change the shares.
     """
-    _counts(n, seed, identities, per_identity)
-    if per_identity is None and identities is not None:
-        places = [(i % identities, i // identities) for i in range(n)]
-    else:
-        each = per_identity or _IMAGES_PER_IDENTITY
-        places = [(i // each, i % each) for i in range(n)]
-    people = {identity: _identity(int(seed), identity) for identity in sorted({p[0] for p in places})}
-    table = pd.DataFrame([_image(int(seed), k, j, people[k]) for k, j in places], columns=list(FACTORS))
-    label = pd.Series([f"s{seed}_{k:05d}" for k, _ in places], dtype="string")
-    table.insert(0, "identity", label)
-    return table
+    n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
+    plan = read_plan(fixed, marginals, correlations)
+    return draw(_places(n, identities, per_identity), seed, covariation, plan)
