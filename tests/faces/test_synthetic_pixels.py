@@ -157,7 +157,7 @@ def test_local_factors_stay_local(factor: str, value: object, parts: tuple[str, 
     # Shadows fall where they fall: a few pixels far away may change by a grey level or two.
     strong = (faces.images[0].int() - faces.images[1].int()).abs().amax(0) > 6
     assert not (outside & strong).any()
-    assert outside.sum() <= (0 if reach == 0 else 0.5 * difference.sum())
+    assert outside.sum() <= (0 if reach == 0 else 0.75 * difference.sum())
 
 
 def test_concepts_are_there_when_their_attribute_says_so() -> None:
