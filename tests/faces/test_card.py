@@ -251,3 +251,14 @@ def test_groups_by_value():
         group_faces(faces, "rase")
     many = faces_of(pd.DataFrame({"identity": [f"p{i // 2}" for i in range(60)]}))
     assert len(group_faces(many, "identity")) == 12
+
+
+def test_presence_and_intensity_of_one_thing_are_not_compared():
+    rng = np.random.default_rng(0)
+    strength = rng.random(40)
+    table = pd.DataFrame(
+        {"AU_1": strength > 0.5, "AU_1_intensity": strength, "AU_2_intensity": rng.random(40)}
+    )
+    faces = FaceSet.from_arrays(np.zeros((40, 3, 8, 8), np.uint8), table)
+    pairs = {frozenset(p) for p in associations(faces)[["attribute", "other"]].values.tolist()}
+    assert pairs == {frozenset({"AU_1", "AU_2_intensity"}), frozenset({"AU_1_intensity", "AU_2_intensity"})}

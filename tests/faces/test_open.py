@@ -26,8 +26,8 @@ def table(tmp_path):
         ("synthetic:x", r"take no path; got 'x'.*synthetic\?n=512"),
         ("synthetic?n=x", "option 'n' of 'synthetic' must be a whole number; got 'x'"),
         ("synthetic?n=2.5", "must be a whole number; got '2.5'"),
-        ("synthetic?n=0", "n of synthetic faces must be at least 1; got 0"),
-        ("synthetic?size=8", r"must lie in \[32, 512\] pixels; got 8"),
+        ("synthetic?n=0", "The 'n' of synthetic faces must be an int of at least 1; got 0"),
+        ("synthetic?size=8", r"must be an int in \[32, 512\] pixels; got 8"),
         ("synthetic?sed=1", "no option 'sed'; did you mean 'seed'"),
         ("synthetic?n", "Options are written 'name=value' and separated by '&'; got 'n'"),
         ("synthetic?n=1&n=2", "option 'n' is given twice"),
@@ -127,14 +127,12 @@ def test_synthetic_sets_are_a_function_of_their_options():
 
 
 def test_rendered_images_are_kept_within_bounds_and_cannot_be_written_into(monkeypatch):
-    from fusiform.faces.readers import synthetic as module
+    from fusiform.faces import _rendered as module
 
     monkeypatch.setattr(module, "_KEPT_BYTES", 2 * 3 * 40 * 40)
     drawn = []
     render = module.synthetic.render
-    monkeypatch.setattr(
-        module.synthetic, "render", lambda p, size: drawn.append(len(p)) or render(p, size=size)
-    )
+    monkeypatch.setattr(module.synthetic, "render", lambda p, **how: drawn.append(len(p)) or render(p, **how))
     faces = open_faces("synthetic?n=3&seed=0&size=40")
     first = faces.images()
     kept = first.clone()

@@ -111,7 +111,12 @@ def test_labels_change_no_pixel() -> None:
         ("necktie_hue", 0.1, 0.6, ("necktie",)),
         ("hair_colour", "blond", "black", ("hair", "beard", *BROWS)),
         ("hair_lightness", 1.0, -1.0, ("hair", "beard", *BROWS)),
-        ("rosy_cheeks", 1.0, 0.0, ("left_cheek", "right_cheek", "skin", "nose")),
+        (
+            "rosy_cheeks",
+            1.0,
+            0.0,
+            ("left_cheek", "right_cheek", "skin", "nose", "beard", "mouth", *EYES, *BROWS),
+        ),
     ],
 )
 @pytest.mark.parametrize("yaw", [0.0, -35.0])

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fusiform.errors import DataError, SpecError
+from fusiform.faces import open_faces
 from fusiform.faces.readers.synthetic import open_synthetic, synthetic_faces
 from fusiform.faces.synthetic._factors import FACTORS, LABEL_COLUMNS, check
 from fusiform.faces.synthetic._render import render
@@ -284,7 +285,7 @@ def test_a_description_file_holds_all_options_and_keywords_win(tmp_path: Path) -
 def test_options_in_words() -> None:
     faces = open_synthetic(
         n=200,
-        covariation="false",
+        covariation=False,
         fixed=("light:0", "hat:none", "greyscale:true"),
         marginals=("Eyeglasses:0.25", "yaw:-45..45", "background=outdoors:0.5"),
         correlations=("Male*Eyeglasses:0.3", "AU_12_intensity*pitch:-0.5"),
@@ -309,7 +310,7 @@ def test_options_in_words() -> None:
         ({"marginals": ("yaw:1..x",)}, "'x' in 'marginals=yaw:1..x' is no number."),
         ({"correlations": ("Male:0.5",)}, "'correlations' is written as in 'correlations=Male*Eyeglasses:0.6'; got 'Male:0.5'."),
         ({"correlations": ("Male*Young:0.5", "Young*Male:0.1")}, "The correlation of 'Young' and 'Male' is given twice."),
-        ({"covariation": "off"}, "'covariation' of synthetic faces is true or false; got 'off'."),
+        ({"device": "abacus"}, "Synthetic faces cannot be drawn on the device 'abacus': "),
         ({"size": 20}, "The size of synthetic faces must be an int in [32, 512] pixels; got 20."),
         ({"n": 0}, "The 'n' of synthetic faces must be an int of at least 1; got 0."),
         ({"description": "/nowhere/faces.toml"}, "The description '/nowhere/faces.toml' of synthetic faces cannot be read"),
@@ -341,3 +342,10 @@ def test_descriptions_that_cannot_be_read(tmp_path: Path, content: str, text: st
     path.write_text(content, encoding="utf-8")
     with pytest.raises(SpecError, match=re.escape(text)):
         open_synthetic(description=str(path))
+
+
+def test_options_in_a_specification() -> None:
+    faces = open_faces("synthetic?n=40&covariation=no&device=cpu&fixed=yaw:0&marginals=Male:0.5")
+    assert faces.provenance["covariation"] is False
+    with pytest.raises(SpecError, match="'covariation' of 'synthetic' must be yes or no; got 'off'"):
+        open_faces("synthetic?n=40&covariation=off")

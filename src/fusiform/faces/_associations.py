@@ -26,7 +26,8 @@ def associations(faces: "FaceSet", *, most: int | None = None, intervals: int = 
     Two binary attributes: phi; a binary and a continuous one, or two continuous: Pearson's r (point-biserial where one is
     binary); a categorical with a binary or categorical one: Cramér's V, corrected for its bias (Bergsma 2013, J. Korean
     Stat. Soc. 42); a categorical with a continuous one: the correlation ratio eta, corrected likewise (Kelley 1935,
-    PNAS 21). All are 0 without association and at most 1. Images on which either is missing are left out.
+    PNAS 21). All are 0 without association and at most 1. Images on which either is missing are left out. Presence and
+    intensity of one thing (``AU_12``, ``AU_12_intensity``) are not compared.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def associations(faces: "FaceSet", *, most: int | None = None, intervals: int = 
                 rows.append((name, other, "eta", *_eta(codes[name], numbers[other])))
             elif other_kind == "binary" or list(kinds).index(other) > list(kinds).index(name):
                 rows.append((name, other, "Cramér's V", *_cramers_v(codes[name], codes[other])))
-    rows = [row for row in rows if np.isfinite(row[3])]
+    rows = [row for row in rows if np.isfinite(row[3]) and not _one_thing(row[0], row[1])]
     rows.sort(key=lambda row: -abs(row[3]))
     rows = rows[:most]
     people = None if faces.identity is None else table[faces.identity]
@@ -86,6 +87,11 @@ def associations(faces: "FaceSet", *, most: int | None = None, intervals: int = 
     return pd.DataFrame(found, columns=list(_COLUMNS)).astype(
         {"value": float, "lower": float, "upper": float, "n": int, "strong": bool}
     )
+
+
+def _one_thing(name: str, other: str) -> bool:
+    """Whether two names tell presence and intensity of the same thing."""
+    return name == f"{other}_intensity" or other == f"{name}_intensity"
 
 
 def _codes(column: pd.Series) -> Int[ndarray, " n"]:

@@ -25,6 +25,8 @@ class RenderedFaces:
         One row a face, as `fusiform.faces.synthetic.render` takes it.
     size : int
         Side of the images in pixels.
+    device : str, default "cpu"
+        Where to draw.
 
     Examples
     --------
@@ -34,10 +36,11 @@ class RenderedFaces:
 
     n_points: int | None = 68
 
-    def __init__(self, parameters: pd.DataFrame, size: int) -> None:
+    def __init__(self, parameters: pd.DataFrame, size: int, device: str = "cpu") -> None:
         self.parts = synthetic.MASKS
         self._parameters = parameters
         self._size = size
+        self._device = device
         self._points = np.full((len(parameters), 68, 2), np.nan)
         # Not the latest but the first: walking in order through more than fits would push each out before its turn.
         self._kept: dict[int, UInt8[ndarray, "h w 3"]] = {}
@@ -48,7 +51,9 @@ class RenderedFaces:
     def _render(self, rows: Sequence[int]) -> synthetic.Rendering:
         key = tuple(rows)
         if self._last is None or self._last[0] != key:
-            rendering = synthetic.render(self._parameters.iloc[list(rows)], size=self._size)
+            rendering = synthetic.render(
+                self._parameters.iloc[list(rows)], size=self._size, device=self._device
+            )
             self._points[list(rows)] = rendering.landmarks
             self._last = key, rendering
         return self._last[1]

@@ -43,8 +43,8 @@ class Reader:
 
     Examples
     --------
-    >>> sorted(READERS["lfw"].options)
-    %s
+    >>> sorted(READERS["imdbwiki"].options)
+    ['images', 'min_score', 'single_face']
     """
 
     scheme: str
@@ -77,6 +77,8 @@ class Reader:
         --------
         >>> READERS["synthetic"].convert("n", "8")
         8
+        >>> READERS["imdbwiki"].convert("single_face", "yes")
+        True
         """
         wanted = str(self.options[name])
         if "tuple" in wanted:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from fusiform import __version__
 from fusiform.errors import DataError, SpecError
@@ -29,11 +30,22 @@ _LABELS = {
 }
 
 
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SpecError(
+            f"Synthetic faces cannot be drawn on the device '{device}': {str(error).splitlines()[0].rstrip('.')}. "
+            "Use device=cpu, or cuda where torch finds one."
+        ) from error
+
+
 def synthetic_faces(
     parameters: pd.DataFrame,
     *,
     size: int = 112,
     name: str = "synthetic",
+    device: str = "cpu",
     provenance: Mapping[str, Any] | None = None,
 ) -> FaceSet:
     """Any table of parameters as a set of faces, drawn when asked for.
@@ -48,6 +60,8 @@ def synthetic_faces(
         Side of the images in pixels, 32 to 512.
     name : str, default "synthetic"
         Name for tables.
+    device : str, default "cpu"
+        Where to draw, as torch names it; the images are the same within one grey level.
     provenance : mapping, optional
         Plain JSON values to keep with the set.
 
@@ -71,6 +85,7 @@ def synthetic_faces(
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 32 <= size <= 512:
         raise SpecError(f"The size of synthetic faces must be an int in [32, 512] pixels; got {size!r}.")
+    _check_device(device)
     check(parameters)
     if not len(parameters):
         raise DataError("A table of parameters without rows is no set of faces; give one row a face.")
@@ -95,7 +110,7 @@ def synthetic_faces(
         name=name,
         table=table,
         schema=schema,
-        source=RenderedFaces(parameters, size),
+        source=RenderedFaces(parameters, size, device),
         provenance={
             "synthetic": True,
             "n": len(table),
@@ -120,6 +135,7 @@ def open_synthetic(
     marginals: tuple[str, ...] | None = None,
     correlations: tuple[str, ...] | None = None,
     description: str | None = None,
+    device: str | None = None,
 ) -> FaceSet:
     """Open a set of synthetic faces: a pure function of its options, drawn face by face when asked for.
 
@@ -148,6 +164,8 @@ def open_synthetic(
         ``[low, high]``, shares of levels ``{black = 0.5, blond = 0.5}``), and, one for each correlation,
         ``[[correlations]]`` with ``between = ["Male", "Eyeglasses"]`` and ``value = 0.6``. An option given beside the
         file wins over the file's.
+    device : str, default "cpu"
+        Where to draw, as in ``device=cuda``.
 
     Returns
     -------
@@ -187,4 +205,6 @@ def open_synthetic(
     parameters = sample_parameters(asked.pop("n"), **asked)
     pairs = [{"between": list(pair), "value": value} for pair, value in asked.pop("correlations", {}).items()]
     kept = {**asked, **({"correlations": pairs} if pairs else {})}
-    return synthetic_faces(parameters, size=size, provenance={"reader": "synthetic", **kept})
+    return synthetic_faces(
+        parameters, size=size, device=device or "cpu", provenance={"reader": "synthetic", **kept}
+    )

@@ -22,18 +22,20 @@ def _places(patch: Patch, m: Measures) -> dict[str, Tensor]:
         patch.theta * 25, cy * 25, 62
     )
     line = m.mouth_y + 0.1 + (m.nose_y + 0.36 - m.mouth_y) * ramp(ax, 0.28, 0.68) + ragged
-    jaw = ramp(cy, line + 0.09, line - 0.09) * ramp(theta, 1.72, 1.45)
-    jaw = jaw * (1 - 0.7 * bump(ax, cy, 0.13, m.mouth_y - 0.15, 0.07, 0.06))
+    jaw = ramp(cy, line + 0.13, line - 0.13) * ramp(theta, 1.72, 1.45)
+    jaw = jaw * (1 - 0.25 * bump(ax, cy, 0.13, m.mouth_y - 0.15, 0.07, 0.06))
     droop = m.mouth_w * 1.12
     upper = m.nose_y - 0.035 - 0.13 * (ax / droop) ** 2 + 0.4 * ragged
     lip = ramp(cy, upper + 0.02, upper - 0.04) * ramp(ax, droop + 0.02, droop - 0.1)
     lip = lip * ramp(cy, m.mouth_y + m.corner - 0.1, m.mouth_y + m.corner - 0.03)
     lip = lip * (1 - 0.35 * ramp(ax, 0.02, 0.0))
     edge = 0.5 * ragged
-    chin = ramp(ax + edge, 0.27, 0.17) * ramp(cy, bottom - 0.02, bottom - 0.08)
+    chin = ramp(ax + 1.4 * edge, 0.31, 0.12) * ramp(cy, bottom - 0.02, bottom - 0.08)
     chin = torch.maximum(chin, 0.9 * ramp(ax, 0.07, 0.03) * ramp(cy, bottom - 0.005, bottom - 0.03))
     chin = chin * ramp(cy, m.mouth_y, m.mouth_y - 0.06)
-    side = ramp(theta, 1.02, 1.18) * ramp(theta, 1.62, 1.5) * ramp(cy, -0.62, -0.5) * ramp(cy, 0.3, 0.2)
+    front = 1.24 + 0.16 * ramp(cy, -0.15, -0.6) + 0.6 * ragged
+    side = ramp(theta, front - 0.1, front + 0.12) * ramp(theta, 1.62, 1.46)
+    side = side * ramp(cy + 1.5 * ragged, -0.62, -0.3) * ramp(cy + ragged, 0.34, 0.06)
     return {"beard": jaw * off_lips, "mustache": lip * off_lips, "goatee": chin * off_lips, "sideburns": side}
 
 

@@ -11,22 +11,19 @@ from fusiform.faces.synthetic._math import bell, lerp, positive, ramp, smooth_no
 from fusiform.faces.synthetic._measures import Measures
 from fusiform.faces.synthetic._neckwear import neckwear_shells
 from fusiform.faces.synthetic._parts import BITS
-from fusiform.faces.synthetic._torso import body_points, collar_levels, cut_of, jacket_of, shirt_colour
+from fusiform.faces.synthetic._torso import (
+    body_points,
+    collar_levels,
+    cut_of,
+    jacket_of,
+    neckline,
+    shirt_colour,
+)
 
 __all__ = ["body_shells", "paint_neck"]
 
 _REACH = 135.0  # degrees: beyond, the body is never seen
 _LOWEST = -4.3  # a level below every picture
-
-
-def _edge(theta: Tensor, cos: Tensor, m: Measures) -> Tensor:
-    """Level at which the clothes end."""
-    away = theta.abs()
-    crew, vee, shirt = cut_of(m)
-    deep = 0.62 * vee * positive(1 - away * (1 / 1.1)) + 0.5 * shirt * (1 - m.necktie) * positive(
-        1 - away * (1 / 0.5)
-    )
-    return -1.33 - (0.16 * crew + 0.07) * cos - deep
 
 
 def _folds(x: Tensor, level: Tensor) -> Tensor:
@@ -57,7 +54,7 @@ def body_shells(m: Measures) -> list[Shell]:
     level = rows[:, None].expand(shape).reshape(-1)
     position = body_points(theta, level, m)
     cos = theta.cos()
-    covered = ramp(_edge(theta, cos, m) - level, -0.02, 0.03)
+    covered = ramp(neckline(theta, m) - level, -0.02, 0.03)
     lift = covered * (0.022 + 0.016 * _folds(position[0], level) * ramp(level, -1.4, -1.7))
     x, y, z = position
     placed = torch.stack((x + lift * theta.sin(), y + 0.4 * lift, z + lift * cos))
@@ -81,7 +78,7 @@ def _skin(theta: Tensor, level: Tensor, m: Measures) -> tuple[Tensor, Tensor]:
         crease = crease + share * bell(d * d)
     crease = crease * (0.55 + 0.45 * mottle)
     wrinkled = 0.03 + 0.13 * m.old + 0.06 * positive(m.weight)
-    loose = positive(m.old - 0.5) * positive(smooth_noise(theta * 26 + 0.8 * line, line * 5, 35)) * 0.3
+    loose = positive(m.old - 0.5) * positive(smooth_noise(theta * 12 + 1.6 * line, line * 4, 35)) * 0.08
     tone = 0.97 + 0.02 * mottle + 0.015 * fine - (crease * wrinkled + loose) * positive(cos)
     red = torch.stack(
         (1 - 0.01 * mottle, 0.965 - 0.025 * mottle - 0.03 * m.old, 0.95 - 0.025 * mottle - 0.03 * m.old)
@@ -125,7 +122,7 @@ def paint_neck(uv: Tensor, n: Tensor, m: Measures) -> Paint:
     """Neck, and the clothes below their edge."""
     theta, level, x = uv
     cos = theta.cos()
-    below = _edge(theta, cos, m) - level
+    below = neckline(theta, m) - level
     clothed = below > 0
     parts = torch.where(clothed, BITS["clothes"], BITS["neck"])
     skin, skin_tone = _skin(theta, level, m)

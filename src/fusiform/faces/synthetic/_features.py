@@ -16,7 +16,9 @@ _IRIS = ((44, 26, 18), (92, 56, 30), (118, 96, 52), (88, 112, 78), (80, 114, 144
 def paint_nose(c: Canvas, m: Measures) -> None:
     """Nostrils, wings and the nose's place."""
     half = m.bridge_w + 0.02 + (m.nose_w * 1.22 - m.bridge_w) * ramp(c.cy, -0.12, m.nose_y + 0.1)
-    patch = c.near((c.ax < half) & (c.cy < m.eye_y + 0.04) & (c.cy > m.nose_y - 0.035) & c.front)
+    base = ((m.nose_y + 0.03 - c.cy) * (1 / 0.065)).clamp(0, 1)  # its corners are round
+    half = half * (1 - base * base).sqrt()
+    patch = c.near((c.ax < half) & (c.cy < m.eye_y + 0.04) & c.front)
     if patch is None:
         return
     c.mark(patch, patch.real, "nose")
@@ -47,7 +49,7 @@ def paint_brows(c: Canvas, m: Measures) -> None:
     hair = smooth_noise(lane + 40, ax * 16 + 9, 31)
     fine = ramp(body + 0.42 * hair, 0.25, 0.75)
     dense = 0.55 + 0.3 * m.brow_thickness + 0.1 * m.sex - 0.15 * m.child
-    alpha = ((0.35 + 0.65 * fine) * body * (0.62 + 0.38 * dense) * 0.92).clamp(0, 0.93)
+    alpha = ((0.5 + 0.5 * fine) * body * (0.62 + 0.38 * dense) * 0.92).clamp(0, 0.93)
     alpha = (alpha + 0.25 * m.makeup * body).clamp_max(0.95)
     tone = hair_colour(m) * (0.72 - 0.12 * m.makeup) * (1 - 0.3 * m.hair_colour_blond)
     c.over(patch, tone * (0.85 + 0.25 * hair), alpha)
@@ -72,7 +74,7 @@ def paint_eyes(c: Canvas, m: Measures) -> None:
     eye, gloss = _eyeball(patch, m, s, y, upper, lower)
     c.over(patch, eye, inside)
     c.put(c.gloss, patch, gloss, inside)
-    shade = 1 - 0.42 * ramp(upper - y, 0.055, 0.0) - 0.12 * ramp(y - lower, 0.02, 0.0)
+    shade = 1 - 0.5 * ramp(upper - y, 0.06, 0.0) - 0.12 * ramp(y - lower, 0.02, 0.0)
     c.put(c.dim, patch, shade, inside)
     for slope in (c.slope_x, c.slope_y):
         c.scale(slope, patch, 1 - inside)
@@ -110,7 +112,7 @@ def _eyeball(
     white = torch.stack(
         (white[0], white[1] * (1 - 0.03 * positive(veins)), white[2] * (1 - 0.04 * positive(veins)))
     )
-    white = white * (1 - 0.07 * m.old.clamp_max(1))
+    white = white * (1 - 0.07 * m.old.clamp_max(1)) * (1 - 0.2 * m.skin_tone)
     iris = palette(_IRIS, (m.eye_colour + 1) / 2)
     turn = (ix / radius.clamp_min(1e-4)).clamp(-1, 1)
     spokes = 1 + 0.3 * smooth_noise(turn * 7 + 20, iy.sign() * 3 + radius * 25, 42) * ramp(
@@ -163,7 +165,7 @@ def paint_lips(c: Canvas, m: Measures) -> Tensor:
     lips = torch.minimum(ramp(cy, top + soft, top - soft), ramp(cy, bottom - soft, bottom + soft)) * in_s
     skin = skin_colour(m)
     red = 0.5 + 0.28 * m.lip_redness - 0.16 * m.male - 0.12 * m.old.clamp_max(1)
-    tint = torch.tensor([0.86, 0.48, 0.48], device=cy.device)[:, None, None]
+    tint = torch.tensor([0.83, 0.42, 0.43], device=cy.device)[:, None, None]
     natural = lerp(skin * 0.82, skin * tint, (0.5 + 0.6 * red).clamp_max(1))
     stick = hue_colour(0.985 - 0.045 * m.lipstick_hue, 0.3, 0.72)
     paint = lerp(natural, stick, 0.86 * m.lipstick)
@@ -182,11 +184,20 @@ def paint_lips(c: Canvas, m: Measures) -> Tensor:
     tongue = bump(s, cy, 0.0, m.mouth_y - 0.85 * m.gap, 0.5, 0.05 + 0.1 * m.gap)
     inner = lerp(inner, colour((158, 76, 76), cy), 0.75 * tongue * ramp(m.gap, 0.05, 0.14))
     drop = (0.045 + 0.2 * gap).clamp_max(0.075) * (1 - 0.7 * s * s)
-    teeth = ramp(cy, rim_up - drop - 0.012, rim_up - drop + 0.004) * ramp(s.abs(), 0.93, 0.72)
+    teeth = (
+        ramp(gap, 0.012, 0.035)
+        * ramp(cy, rim_up - drop - 0.012, rim_up - drop + 0.004)
+        * ramp(s.abs(), 0.93, 0.72)
+    )
     joints = 1 - 0.09 * ramp((s * 15.5).cos(), 0.86, 1.0)
-    ivory = colour((238, 230, 216), cy) * (0.86 - 0.4 * s * s) * joints * (1 - 0.12 * m.old.clamp_max(1))
+    ivory = colour((238, 230, 216), cy) * (0.95 - 0.4 * s * s) * joints * (1 - 0.12 * m.old.clamp_max(1))
     inner = lerp(inner, ivory, teeth)
-    low_teeth = ramp(cy, rim_low + 0.03, rim_low + 0.02) * ramp(m.gap, 0.12, 0.2) * ramp(s.abs(), 0.6, 0.45)
+    low_teeth = (
+        ramp(gap, 0.012, 0.035)
+        * ramp(cy, rim_low + 0.03, rim_low + 0.02)
+        * ramp(m.gap, 0.12, 0.2)
+        * ramp(s.abs(), 0.6, 0.45)
+    )
     inner = lerp(inner, ivory * 0.55, 0.6 * low_teeth)
     inner = inner * (1 - 0.45 * ramp(rim_up - cy, 0.02, 0.0))
     c.over(patch, inner, hole)

@@ -9,6 +9,7 @@ from torch import Tensor
 from fusiform.faces.synthetic._buffer import Shell
 from fusiform.faces.synthetic._canvas import TRACE
 from fusiform.faces.synthetic._colour import Paint, colour
+from fusiform.faces.synthetic._hair_field import curly
 from fusiform.faces.synthetic._math import bell, lerp, positive, ramp, smooth_noise, span
 from fusiform.faces.synthetic._measures import Measures
 from fusiform.faces.synthetic._parts import BITS
@@ -24,7 +25,7 @@ _RIM = 73  # points round a lens
 _SHAPE = {
     "wire": (0.225, 0.2, 2.1, 0.03, 0.0, 0.0125, 0.008),
     "horn": (0.262, 0.185, 3.4, 0.02, 0.05, 0.024, 0.026),
-    "half_rim": (0.258, 0.158, 3.4, 0.025, 0.0, 0.019, 0.012),
+    "half_rim": (0.248, 0.158, 3.4, 0.025, 0.0, 0.019, 0.012),
     "sunglasses": (0.285, 0.21, 2.9, 0.035, 0.07, 0.02, 0.024),
 }
 
@@ -74,12 +75,12 @@ class _Frame:
         self.height = m.eye_y - 0.005
         front = section(m.eye_y, m)[1]
         self.front = (
-            front + 0.03 * positive(m.nose_bridge) + 0.115 + 0.02 * positive(m.nose_protrusion) + 0.01 * m.sex
+            front + 0.03 * positive(m.nose_bridge) + 0.105 + 0.02 * positive(m.nose_protrusion) + 0.01 * m.sex
         )
 
     def sheet(self, x: Tensor, y: Tensor) -> Tensor:
         """Depth of the sheet in which rims and lenses lie, at distances from the middle and heights."""
-        return self.front - 0.2 * x * x - 0.05 * (self.height - y) * 0.6
+        return self.front - 0.36 * x * x - 0.05 * (self.height - y) * 0.6
 
     def rim(self, side: float) -> tuple[Tensor, Tensor, Tensor]:
         x, y = self.centre + self.x, self.height + self.y
@@ -105,6 +106,10 @@ def _temple(f: _Frame, side: float, m: Measures) -> tuple[Tensor, Tensor, Tensor
     # Never within the head: its outline at that depth, and a little more.
     inward = ((z - middle) * (1 / (front - middle))).clamp(0, 1)
     x = torch.maximum(x, width * (1 - 0.82 * inward * inward).clamp_min(0).sqrt() + 0.03 * (1 - 0.5 * inward))
+    # Hair over the ear hides it.
+    covered = ramp(m.hair_length, 0.22, 0.34) + curly(m) * ramp(m.hair_length, 0.08, 0.2)
+    covered = covered.clamp_max(1) * ramp(m.hair_recession, 0.8, 0.5)
+    x = x - 0.16 * covered * ramp(inward, 0.5, 0.2)
     bent = (hook * 1.4).clamp_max(1)
     normal = torch.stack(torch.broadcast_tensors(torch.zeros_like(x), 1 - 0.5 * bent, -0.85 * bent))
     return torch.stack(torch.broadcast_tensors(side * x, y, z)), normal, hook
@@ -189,7 +194,7 @@ def lens_shells(m: Measures) -> list[Shell]:
     px, py = f.x[:, None] * rho, (f.y[:, None] + middle) * rho - middle
     x, y = f.centre[:, None] + px, f.height[:, None] + py
     bulge = 0.03 * (1 - rho * rho)
-    z = f.front[:, None] - 0.2 * x * x - 0.03 * (f.height[:, None] - y) + bulge - 0.008
+    z = f.front[:, None] - 0.36 * x * x - 0.03 * (f.height[:, None] - y) + bulge - 0.008
     pieces = []
     for side in (-1.0, 1.0):
         flat = torch.stack(torch.broadcast_tensors(side * x, y, z, side * px, py, x * 0 + side))
@@ -208,8 +213,7 @@ def paint_lens(uv: Tensor, n: Tensor, m: Measures) -> Paint:
     one, two = slant * (1 / 0.055), (slant - 0.13) * (1 / 0.02)
     streak = bell(one * one) + 0.6 * bell(two * two)
     streak = streak * ramp(y, -0.17, 0.02) * (0.35 + 0.65 * m.light_strength * 0.8)
-    rim = ramp(y, 0.06, 0.17) * 0.35
-    glare = 0.11 * streak + 0.07 * rim
+    glare = 0.08 * streak + 0.012 * ramp(y, 0.06, 0.17)
     clear = torch.where(glare > 0.012, glare, torch.zeros_like(glare))
     density = 0.95 - 0.17 * ramp(y, 0.05, -0.22)
     alpha = lerp(clear, density, shaded)

@@ -9,6 +9,7 @@ from torch import Tensor
 from fusiform.faces.synthetic._buffer import Camera, Shell
 from fusiform.faces.synthetic._hair_field import (
     Flow,
+    close,
     clumped,
     curly,
     flow,
@@ -22,7 +23,7 @@ from fusiform.faces.synthetic._hair_field import (
 )
 from fusiform.faces.synthetic._hair_paint import paint_hair, paint_locks, paint_roots
 from fusiform.faces.synthetic._hats import hat_line
-from fusiform.faces.synthetic._math import bump, lerp, positive, ramp, smooth_noise, span
+from fusiform.faces.synthetic._math import bump, lerp, ramp, smooth_noise, span
 from fusiform.faces.synthetic._measures import Measures
 
 __all__ = ["hair_shells", "paint_hair", "paint_locks", "paint_roots"]
@@ -68,20 +69,23 @@ def _thickness(theta: Tensor, y: Tensor, inside: Tensor, f: Flow, m: Measures) -
     )
     full = full * body * (1 - 0.4 * ramp(m.hair_recession, 0.3, 0.7))
     parted = styled(m) * ramp(y, 0.45, 0.7)
-    full = full * (1 - 0.45 * parted * ramp(f.apart, 0.16, 0.0))
-    heavy = theta.sin() * m.hair_part * styled(m)
-    full = full * (1 - 0.22 * heavy)
+    full = full * (1 - 0.28 * parted * ramp(f.apart, 0.16, 0.0))
+    heavy = outward(theta, y)[0] * m.hair_part * styled(m)
+    full = full * (1 - 0.12 * heavy)
     # Below the ears locks widen, then taper to their ends.
     full = full + 0.05 * ramp(y, 0.1, -0.9) * ramp(length, 0.4, 0.7) * (1 + 0.6 * m.hair_volume)
-    full = full + 0.035 * ramp(length, 0.4, 0.7) * smooth_noise(
+    off_parting = ramp(f.apart, 0.0, 0.25)
+    full = full + 0.035 * off_parting * ramp(length, 0.4, 0.7) * smooth_noise(
         f.lane_x * 2.2 + 1.3 * f.along, f.lane_z * 2.2, 75
     )
+    # Short hair lies close at the nape.
+    full = full * (1 - 0.7 * ramp(y, 0.0, -0.45) * ramp(length, 0.55, 0.42))
     # It covers the ears.
     full = full + 0.1 * ramp(length, 0.38, 0.5) * bump(theta.abs(), y, 1.72, -0.05, 0.4, 0.36)
     reach = (
         0.2
         + 0.1 * styled(m) * ramp(y, 0.3, 0.6)
-        - 0.1 * torch.maximum(curl * ramp(y, -0.2, 0.2), ramp(m.bangs, 0.1, 0.4))
+        - 0.1 * torch.maximum(0.2 * curl * ramp(y, -0.2, 0.2), ramp(m.bangs, 0.1, 0.4))
     )
     reach = reach + 0.2 * ramp(m.hair_recession, 0.3, 0.7)
     t = (inside / reach).clamp(0, 1)
@@ -93,11 +97,12 @@ def _thickness(theta: Tensor, y: Tensor, inside: Tensor, f: Flow, m: Measures) -
     wavy = ramp(m.hair_wave, 0.12, 0.55)
     together = clumped(f.lane_x, f.lane_z)
     straight = (
-        straight * (1 + 0.5 * wavy) + 0.1 * wavy * (f.along * (8 + 6 * m.hair_wave) + together + 1.2).sin()
+        straight * (1 + 0.5 * wavy)
+        + 0.1 * wavy * off_parting * (f.along * (8 + 6 * m.hair_wave) + together + 1.2).sin()
     )
     if float(curl.max()) > 0:
         cells = smooth_noise(theta * 7 + 3 + 0.5 * strands, y * 7 + 0.5 * locks, 76)
-        cells = cells + 0.8 * smooth_noise(theta * 14 + locks, y * 13 + 9 + strands, 77)
+        cells = cells + 0.55 * smooth_noise(theta * 14 + locks, y * 13 + 9 + strands, 77)
         straight = lerp(straight, 0.19 * cells, curl)
     relief = 1 + straight * (0.35 + 0.65 * t) * ramp(length, -0.1, 0.25)
     return 0.004 + full * rounded * relief, relief
@@ -112,16 +117,20 @@ def _shape(theta: Tensor, y: Tensor, m: Measures) -> tuple[Tensor, Tensor, Tenso
     hung = hanging(round_, y, m)
     over = fringe(round_, y, m)
     rough = ragged(f.lane_x, f.lane_z, y)
+    curl = curly(m)
+    if float(curl.max()) > 0:
+        rings = 0.65 * smooth_noise(round_ * 4.5, y * 4.5, 78) + 0.35 * smooth_noise(round_ * 9, y * 9, 79)
+        rough = lerp(rough, 1.2 * rings, curl)
     grown = ramp(m.hair_length, 0.1, 0.25) * ramp(m.hair_recession, 0.3, 0.1)
-    fuzz = root + 0.06 * curly(m) * grown * (0.7 + rough) - 0.3 * (1 - grown)
-    loose = torch.maximum(hung + 0.06 * rough, over + (0.035 + 0.075 * ramp(m.bangs, 0.0, 0.5)) * rough)
+    fuzz = root + 0.06 * curl * grown * (0.9 + rough) - 0.3 * (1 - grown)
+    loose = torch.maximum(hung + (0.05 + 0.03 * curl) * rough, over + (0.035 + 0.075 * ramp(m.bangs, 0.0, 0.5)) * rough)
+    corner = (0.06 + 0.06 * curl) * close(root - loose)
     loose = torch.maximum(loose, fuzz)
-    near = positive(1 - (root - loose).abs() * (1 / 0.16))
-    inside = torch.maximum(root, loose)
-    inside = inside + 0.04 * near * near * ramp(inside, 0.0, 0.1)
+    inside = torch.maximum(root, loose) + corner
     keep = torch.maximum(
-        root - 0.012 - 0.1 * ramp(m.hair_recession, 0.4, 0.9) + 0.02 * rough, loose + 0.01 + 0.02 * curly(m)
+        root - 0.012 - 0.05 * ramp(m.hair_recession, 0.4, 0.9) + 0.02 * rough, loose + 0.01 + 0.02 * curl
     )
+    keep = keep + corner
     if float(m.hat_none.min()) < 1:
         above = y - hat_line(round_, m)
         pressed = (1 - m.hat_none) * ramp(above, -0.32, -0.02)

@@ -12,6 +12,7 @@ from fusiform.faces.synthetic._surface import head_points
 
 __all__ = [
     "Flow",
+    "close",
     "clumped",
     "curly",
     "flow",
@@ -133,20 +134,22 @@ def rooted(theta: Tensor, y: Tensor, m: Measures) -> Tensor:
     u = theta * (1 / 0.17)
     front = front + corner - peak * (-(u * u)).exp()
     sideburn = 0.06 + (0.1 + 0.14 * m.male * (1 - m.child)) * ramp(m.hair_length, 0.0, 0.2)
-    fall, fall_slope = _step(a, 0.66, 1.16)
-    burn, burn_slope = _step(a, 1.1, 1.32)
-    over, over_slope = _step(a, 1.46, 1.6)
-    nape, nape_slope = _step(a, 1.84, 2.3)
-    edge = front + (0.13 - front) * fall - sideburn * burn + (sideburn + 0.02) * over - 0.82 * nape
+    fall, fall_slope = _step(a, 0.58, 1.2)
+    burn, burn_slope = _step(a, 1.08, 1.5)
+    over, over_slope = _step(a, 1.48, 1.62)
+    nape, nape_slope = _step(a, 1.95, 2.5)
+    edge = front + (0.13 - front) * fall - sideburn * burn + (sideburn + 0.02) * over - 0.76 * nape
     # A distance across the edge rather than along the height.
     slope = (
         (0.13 - front) * fall_slope
         - sideburn * burn_slope
         + (sideburn + 0.02) * over_slope
-        - 0.82 * nape_slope
+        - 0.76 * nape_slope
     )
     slope = slope * (1 / 0.75)
-    return torch.minimum((y - edge) / (1 + slope * slope).sqrt(), kept(theta, y, m))
+    grows, stays = (y - edge) / (1 + slope * slope).sqrt(), kept(theta, y, m)
+    blunt = 0.08 * ramp(m.hair_recession, 0.3, 0.6)
+    return torch.minimum(grows, stays) - blunt * close(grows - stays)
 
 
 def kept(theta: Tensor, y: Tensor, m: Measures) -> Tensor:
@@ -159,9 +162,9 @@ def kept(theta: Tensor, y: Tensor, m: Measures) -> Tensor:
         1.34
         - 1.1 * r
         - 1.6 * ramp(r, 0.46, 0.76)
-        - 0.6 * ramp(r, 0.05, 0.5) * bump(across, across, 0.5, 0.5, 0.24, 0.24)
+        - 0.6 * ramp(r, 0.05, 0.5) * ramp(r, 0.66, 0.5) * bump(across, across, 0.5, 0.5, 0.24, 0.24)
     )
-    side = (0.62 - 0.75 * theta.cos()).clamp_max(0.74) - 0.16 * ramp(r, 0.5, 1.0)
+    side = (0.62 - 0.75 * theta.cos()).clamp_max(0.74) - 0.08 * ramp(r, 0.5, 1.0)
     return torch.maximum((line - front) * 0.75, (side - y) * 0.9)
 
 
@@ -169,14 +172,15 @@ def hanging(theta: Tensor, y: Tensor, m: Measures) -> Tensor:
     """Distance from the edge of hair that falls from the parting over the temples, beside the face, down the neck."""
     a = theta.abs()
     length = m.hair_length
-    heavy = 0.12 * m.hair_part * theta.sign()  # one side falls farther into the face
+    heavy = 0.12 * (1 - curly(m)) * m.hair_part * theta.sign()  # one side falls farther into the face
     strand = 0.03 * (y * 4.4 + 3 * theta.sign() + 4 * m.hair_part).sin()
     strand = strand * ramp(y, 0.2, -0.4) + 0.015 * (y * 13 + 5 * m.hair_part).sin()
     begin = 1.1 + heavy - 0.1 * ramp(length, 0.45, 0.7) + strand + 0.12 * m.male
     begin = begin - (0.72 - 0.42 * curly(m) + 0.6 * heavy) * ramp(y, -0.05, 0.78) - 0.05 * ramp(y, -0.2, -0.8)
     bottom = 0.2 - 3.4 * positive(length - 0.32) - 5.2 * positive(length - 0.62)
     bottom = bottom - 0.12 * ramp(a, 1.3, 3.0) + 0.4 * ramp(length, 0.58, 0.4) * ramp(a, 1.75, 1.1)
-    hung = torch.minimum((a - begin) * 0.72, (y - bottom) * 0.8)
+    inwards, up = (a - begin) * 0.72, (y - bottom) * 0.8
+    hung = torch.minimum(inwards, up) - 0.06 * close(inwards - up)
     return torch.minimum(hung, kept(theta, y, m)) - 0.3 * ramp(length, 0.36, 0.26)
 
 
@@ -188,12 +192,18 @@ def fringe(theta: Tensor, y: Tensor, m: Measures) -> Tensor:
     low = m.brow_y + 0.085 + 0.1 * sweep + 0.05 * theta * theta
     share = ramp(m.bangs, 0.03, 0.95) * ramp(m.hair_length, 0.08, 0.3)
     edge = lerp(top, low, share) - 0.42 * share * ramp(a, 0.72, 1.12) + 1.4 * ramp(a, 1.25, 1.6)
-    none = ramp(m.bangs, 0.12, 0.02) + ramp(m.hair_length, 0.22, 0.14) + ramp(m.hair_recession, 0.5, 0.8)
+    none = ramp(m.bangs, 0.12, 0.02) + ramp(m.hair_length, 0.22, 0.14) + ramp(m.hair_recession, 0.42, 0.6)
     return (y - edge) * 0.9 - 0.5 * none
+
+
+def close(difference: Tensor) -> Tensor:
+    """How nearly two distances agree, 0 to 1: rounds the corner where the edges of two regions meet."""
+    near = positive(1 - difference.abs() * (1 / 0.2))
+    return near * near
 
 
 def ragged(lane_x: Tensor, lane_z: Tensor, y: Tensor) -> Tensor:
     """Irregular ends of locks and strands about 0, within [-1, 1]."""
     locks = smooth_noise(lane_x * 8.5 + 0.7 * y, lane_z * 8.5 + 40, 71)
-    strands = smooth_noise(lane_x * 28 + y, lane_z * 28 + 90, 72)
+    strands = smooth_noise(lane_x * 22 + y, lane_z * 22 + 90, 72)
     return 0.6 * locks + 0.4 * strands

@@ -72,7 +72,9 @@ def paint_hair(uv: Tensor, n: Tensor, m: Measures) -> Paint:
     if float(curl.max()) > 0:
         # The level lines of a noise are loops.
         cells = smooth_noise(x * 8 + z * 6 + 0.4 * strands, y * 8 + z * 5 + 0.4 * fine, 86)
-        strand = lerp(strand, 0.38 * (cells * 9).sin() + 0.35 * cells + 0.35 * fine, curl)
+        more = smooth_noise(x * 13 - z * 9 + 0.5 * strands, y * 12 - z * 10 + 30, 87)
+        rings = 0.3 * (cells * 7 + more * 3).sin() + 0.3 * cells + 0.35 * more + 0.15 * fine
+        strand = lerp(strand, rings, curl)
     # Along the strand on the surface, and across it, in the camera's frame.
     camera = Camera(m, 1, 1.0)
     steep = ramp(f.apart, 0.0, 0.9)
@@ -127,6 +129,7 @@ def _thin(
         (1 - _density(root, strand, ramp(chart, 0.6, 0.4) * ramp(m.hair_recession, 0.5, 0.3), m))
         * ramp(loose, 0.03, 0.0)
         * (1 - 0.75 * standing)
+        * (1 - curly(m) * ramp(m.hair_length, 0.2, 0.4))
     )
     line = ramp(apart, 0.02, 0.004) * styled(m) * ramp(chart, 0.62, 0.8) * ramp(m.hair_length, 0.15, 0.3)
     return lerp(albedo, skin_colour(m) * 0.92, torch.maximum(scalp, 0.5 * line))

@@ -17,7 +17,8 @@ from fusiform.faces.synthetic._parts import BITS
 __all__ = ["hat_line", "hat_shells", "paint_brim", "paint_hat"]
 
 _CROWN = 1.1
-_PEAK = math.radians(72)  # half the angle over which a cap's peak is sewn on
+_RIM = 0.94  # of the way to its edge at which a brim turns down
+_PEAK = math.radians(78)  # half the angle over which a cap's peak is sewn on
 
 
 def hat_line(theta: Tensor, m: Measures) -> Tensor:
@@ -70,10 +71,10 @@ def _brimmed(theta: Tensor, way: Tensor, line: Tensor, m: Measures) -> Tensor:
     z = middle + (base[2] - middle) * 1.08 * inward
     front = ramp(z, 0.0, 0.6)
     x = x * (1 - 0.3 * front * wall)
-    top = 1.22 + 0.08 * ramp(z, -0.5, 0.5)
+    top = _CROWN * m.scale_high + 0.15 + 0.06 * ramp(z, -0.5, 0.5)
     height = base[1] + (top - base[1]) * (way * (1 / 0.62)).clamp(0, 1)
     dent = (x * (1 / 0.2)).square()
-    height = height - 0.17 * (-dent).exp() * ramp(way, 0.5, 0.75) * ramp(z, -0.95, -0.5)
+    height = height - 0.11 * (-dent).exp() * ramp(way, 0.5, 0.75) * ramp(z, -0.95, -0.5)
     return torch.stack((x, height, z))
 
 
@@ -95,7 +96,10 @@ def _crowns(m: Measures) -> list[Shell]:
 
 def _brims(m: Measures) -> list[Shell]:
     device = m.yaw.device
-    across, way = span(-1, 1, 121, device)[None, None], span(0, 1, 24, device)[None, :, None]
+    across = span(-1, 1, 121, device)[None, None]
+    way = torch.cat((span(0, _RIM, 20, device), span(_RIM, 1, 5, device)[1:]))[None, :, None]
+    out = way.clamp_max(_RIM) + 0.4 * positive(way - _RIM)
+    turned = 0.045 * ramp(way, _RIM, 1.0)
     found = []
     for kind, reach in (("hat_cap", _PEAK), ("hat_brimmed", math.pi)):
         faces = (getattr(m, kind)[:, 0] > 0).nonzero()[:, 0]
@@ -106,14 +110,16 @@ def _brims(m: Measures) -> list[Shell]:
         y = hat_line(theta, deep) + 0.02 + 0.02 * deep.hat_cap
         x, height, z = support(theta, y, deep)
         if kind == "hat_cap":
-            ease = positive((across * (math.pi / 2)).cos()).sqrt()
-            x, z = x + 0.05 * theta.sin(), z + 0.01 + 0.59 * ease * way
+            round_ = positive((across * (math.pi / 2)).cos()).sqrt()
+            ease = 0.4 * round_ + 0.6 * round_.sqrt()
+            x, z = x * (1 + 0.06 * out * ease) + 0.05 * theta.sin(), z + 0.01 + 0.6 * ease * out
             height = height - 0.13 * way * ease * way - 0.05 * way * ease - 0.16 * x * x * way
+            height = height - 0.6 * turned * ease
         else:
-            out = 0.05 + 0.4 * way
+            out = 0.05 + 0.43 * out
             side = theta.sin() * theta.sin()
             x, z = x * 1.02 + out * theta.sin() * (1 - 0.1 * side), z + out * theta.cos()
-            height = height + 0.16 * side * way * way - 0.1 * (1 - side) * way
+            height = height + 0.12 * side * way * way - 0.1 * (1 - side) * way - turned
         position = torch.stack(torch.broadcast_tensors(x, height, z))
         uv = torch.stack([c.expand(position.shape[1:]) for c in (theta, way)])
         found.append((position, uv, faces))

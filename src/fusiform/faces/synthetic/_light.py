@@ -165,7 +165,7 @@ def shade(n: Tensor, points: Tensor, paint: Paint, m: Measures, light: Light) ->
     facing = n[0] * kx + n[1] * ky + n[2] * kz
     # What light only grazes would shade itself in a map of finite grain.
     shadow = _lit(light.key, points, 0.05 + 0.1 * positive(1 - facing), 0.06)
-    open_ = lerp(_lit(light.sky, points, 0.1, 0.25), 1.0, 0.4)
+    open_ = lerp(_lit(light.sky, points, 0.1, 0.25), 1.0, 0.5)
     # Beneath skin red light travels farthest: the edge of its shadows is red.
     wraps = [0.08 + 0.24 * paint.flesh, 0.08 + 0.1 * paint.flesh, 0.08 + 0.04 * paint.flesh]
     warm = m.light_warmth
@@ -183,6 +183,7 @@ def shade(n: Tensor, points: Tensor, paint: Paint, m: Measures, light: Light) ->
     edge = positive(1 - n[2])
     fresnel = 0.7 + 1.5 * edge * edge * edge
     seen = shadow * paint.dim
+    shadow = 0.1 + 0.9 * shadow  # what light the room throws back
     gloss = paint.gloss * m.light_strength * (0.45 * wide + 1.1 * sharp) * fresnel * seen
     soft = 0.5 + 0.5 * paint.dim
     out = []

@@ -132,7 +132,7 @@ def _mouth(m: Measures) -> None:
     )  # fmt: skip
     m.corner = 0.085 * m.AU_12 - 0.07 * m.AU_15 - 0.014 * m.AU_17 - 0.012 * m.AU_20 - 0.012 * m.old
     m.gap = 0.05 * m.AU_25 * (1 + 0.35 * m.AU_12) + 0.19 * m.AU_26
-    thin = (1 - 0.2 * m.AU_12) * (1 - 0.22 * m.AU_20) * (1 - 0.12 * m.AU_15)
+    thin = (1 - 0.12 * m.AU_12) * (1 - 0.22 * m.AU_20) * (1 - 0.12 * m.AU_15)
     m.upper_lip_h = (
         0.062 * (1 + 0.46 * m.upper_lip - 0.16 * s - 0.3 * m.old) * thin * (1 - 0.2 * m.AU_17 + 0.12 * m.AU_9)
     )
@@ -167,7 +167,7 @@ def lip_curves(s: Tensor, m: Measures) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     root = t.sqrt()
     three_quarters = 0.5 * (root + t)
     rise = 0.5 * m.AU_17 * 0.03 * t
-    line = m.mouth_y + m.corner * (s2 - 0.3) + 0.007 * (s * 9).cos() * t + rise + 0.6 * m.uneven * s
+    line = m.mouth_y + m.corner * (s2 - 0.3) + 0.004 * (s * 9).cos() * t + rise + 0.6 * m.uneven * s
     oval = lerp(t, root, 0.8)
     rim_up = line + 0.22 * m.gap * oval
     rim_low = line - 0.78 * m.gap * oval

@@ -132,7 +132,9 @@ def _necklace(m: Measures, faces: Tensor) -> Shell:
     pendant = 0.042 * ramp(theta.abs(), 0.085, 0.02)
     radius = lerp(0.006 + 0.045 * half, 0.017 + pendant, chain)
     base = body_points(theta, level, m)
-    out = radius * 0.75 + 0.008
+    # Within a shirt's opening it lies close to the skin, and ends beneath the collar.
+    open_ = 0.47 - theta.abs() + 9 * (1 - cut_of(m)[2])
+    out = radius * (0.75 - 0.7 * ramp(open_, 0.12, 0.0)) + 0.008
     sin = theta.sin()
     centre = torch.stack((base[0] + out * sin, base[1] - 0.9 * pendant * chain, base[2] + out * cos))
     zero = torch.zeros_like(theta)
@@ -141,7 +143,8 @@ def _necklace(m: Measures, faces: Tensor) -> Shell:
     position = tube(centre, up, outward, radius, radius, 11)
     shape = position.shape[2:]
     uv = torch.stack((theta.expand(shape), half.expand(shape)))[:, None].expand(-1, len(faces), -1, -1)
-    return Shell("necklace", position, uv, faces, torso=True)
+    keep = open_[:, None].expand(-1, *shape[1:])
+    return Shell("necklace", position, uv, faces, keep, torso=True)
 
 
 def paint_necklace(uv: Tensor, n: Tensor, m: Measures) -> Paint:

@@ -88,7 +88,7 @@ def _folds(c: Canvas, m: Measures) -> None:
     bags = 0.05 + 0.1 * old + 0.28 * m.eye_bags
     trough = cy - m.eye_y + 0.125 + 0.012 * m.eye_bags - 0.55 * (ax - m.eye_x + 0.02) ** 2
     dark = dark + bags * _line(trough, 0.028) * ramp((ax - m.eye_x + 0.03).abs(), 0.15, 0.06)
-    dark = dark + 0.3 * bump(cx, cy, 0.0, m.nose_y - 0.04, m.nose_w * 0.9, 0.04)
+    dark = dark + 0.2 * bump(cx, cy, 0.0, m.nose_y - 0.045, m.nose_w * 0.9, 0.05)
     dark = dark + 0.13 * bump(ax, cy, m.nose_w * 1.2, m.nose_y + 0.05, 0.035, 0.08)
     below = m.mouth_y - m.lower_lip_h - 0.8 * m.gap - 0.06
     dark = dark + 0.13 * bump(cx, cy, 0.0, below, 0.16, 0.035)
@@ -97,9 +97,9 @@ def _folds(c: Canvas, m: Measures) -> None:
     fold = (
         _line(ax - fold_x, 0.026)
         * ramp(cy, m.nose_y + 0.11, m.nose_y)
-        * ramp(cy, m.mouth_y - 0.1, m.mouth_y + 0.08)
+        * ramp(cy, m.mouth_y - 0.12, m.mouth_y + 0.12)
     )
-    strength = 0.22 * smile + 0.28 * old + 0.2 * m.AU_9 + 0.08 * m.AU_20 + 0.04
+    strength = 0.2 * smile + 0.2 * old + 0.2 * m.AU_9 + 0.08 * m.AU_20 + 0.04
     dark = dark + strength * fold
     c.slope_x[:, :-1] += (0.25 * smile + 0.22 * old) * fold * (ax - fold_x) * 30 * cx.sign()
     pit = bump(ax, cy, m.mouth_w + 0.125, m.mouth_y + 0.04, 0.018, 0.04)
@@ -127,6 +127,7 @@ def _wrinkles(c: Canvas, m: Measures) -> None:
             cy, m.brow_y + 0.05, m.brow_y + 0.14
         )
         strength = strength * ramp(cy, 0.68, 0.55) * ramp(ax, 0.56, 0.32)
+        strength = strength * (0.65 + 0.6 * smooth_noise(cx * 4 + 11 * m.mole_y, cy * 9, 14)).clamp(0, 1)
         c.scale(c.dim, patch, 1 - strength * line)
         slope = -(wave * 58).sin() * ramp(lines, 0.2, 0.9) * strength
         c.put(c.slope_y, patch, slope, (strength * 3).clamp(0, 1))
@@ -161,7 +162,7 @@ def _wrinkles(c: Canvas, m: Measures) -> None:
     if patch is not None:
         marionette = _line(patch.ax - m.mouth_w - 0.02 - 0.2 * (m.mouth_y - patch.cy), 0.02)
         marionette = marionette * ramp(patch.cy, m.mouth_y, m.mouth_y - 0.06) * ramp(patch.cy, -1.1, -0.97)
-        c.scale(c.dim, patch, 1 - 0.3 * positive(old - 0.3) * marionette)
+        c.scale(c.dim, patch, 1 - 0.2 * positive(old - 0.3) * marionette)
     patch = c.near((c.ax < 0.26) & ((c.cy - m.mouth_y - 0.09).abs() < 0.07) & (old > 0.6))
     if patch is not None:
         lines = ramp((patch.cx * 70).cos(), 0.6, 1.0) * bump(
@@ -174,11 +175,11 @@ def _rouge(c: Canvas, m: Measures) -> None:
     ax, cy = c.ax, c.cy
     patch = c.near(((ax - 0.43).abs() < 0.36) & ((cy + 0.34).abs() < 0.32) & c.front & (m.rosy_cheeks > 0))
     if patch is not None:
-        rosy = bump(patch.ax, patch.cy, 0.42, -0.34, 0.17, 0.13)
+        rosy = bump(patch.ax, patch.cy, 0.43, -0.32 + 0.1 * (patch.ax - 0.43), 0.22, 0.15)
         skin = skin_colour(m)
         tint = torch.stack((skin[0] * 1.06 + 0.03, skin[1] * 0.42, skin[2] * 0.5 + 0.005))
-        c.over(patch, tint, 0.6 * m.rosy_cheeks * rosy)
-    cheek = (((ax - 0.43) * (1 / 0.24)) ** 2 + ((cy + 0.36) * (1 / 0.25)) ** 2 < 1) & c.front
+        c.over(patch, tint, 0.4 * m.rosy_cheeks * rosy)
+    cheek = (((ax - 0.42) * (1 / 0.23)) ** 2 + ((cy + 0.34) * (1 / 0.24)) ** 2 < 1) & c.front
     c.parts[:, :-1] |= torch.where(cheek, torch.where(c.cx < 0, BITS["left_cheek"], BITS["right_cheek"]), 0)
 
 
@@ -209,7 +210,8 @@ def _places(c: Canvas, m: Measures, bottom: Tensor) -> None:
     mouth = (c.parts[:, :-1] & BITS["mouth"]) != 0
     c.mark_all(mouth, "AU_25")
     c.mark_all(mouth | ((cy < m.mouth_y + 0.08) & c.front), "AU_26")
-    c.mark_all((ax < 0.3) & (cy < m.mouth_y + 0.1) & c.front & (cy < bottom - 0.05), "chin")
+    chin = (ax * (1 / 0.34)) ** 2 + ((cy + 1.04) * (1 / 0.2)) ** 2 < 1
+    c.mark_all(chin & c.front & (cy < bottom - 0.05), "chin")
 
 
 def paint_head(uv: Tensor, n: Tensor, m: Measures, axes: tuple[Tensor, Tensor]) -> Paint:

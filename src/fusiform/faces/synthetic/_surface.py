@@ -76,16 +76,16 @@ def _nose(cx: Tensor, cy: Tensor, m: Measures) -> Tensor:
     bent = cx - m.bend * (math.pi * down).sin()
     ax = bent.abs()
     ridge = (
-        m.nose_z * (0.14 + 0.86 * down * (0.65 + 0.35 * down)) + 0.05 * m.nose_bridge * (math.pi * down).sin()
+        m.nose_z * (0.2 + 0.8 * down * (0.75 + 0.25 * down)) + 0.05 * m.nose_bridge * (math.pi * down).sin()
     )
     ridge = ridge * ramp(cy, 0.22, -0.02)
-    under = ramp(cy, m.nose_y - 0.045, m.tip_y + 0.035)
-    half = m.bridge_w + (m.tip_w * 1.3 - m.bridge_w) * ramp(down, 0.35, 1.0)
+    under = ramp(cy, m.nose_y - 0.065, m.tip_y + 0.045)
+    half = 1.12 * m.bridge_w + (m.tip_w * 1.45 - 1.12 * m.bridge_w) * ramp(down, 0.3, 1.0)
     u = ax / half
     body = ridge * bell(u * u) * under
-    ala = 0.08 * (1 + 0.3 * m.nose_width + 0.3 * m.nostril_flare)
-    ala = ala * bump(ax, cy, m.nose_w * 0.78, m.nose_y + 0.066, m.nose_w * 0.4, 0.064)
-    ball = 0.034 * (1 + 0.8 * m.nose_tip) * bump(bent, cy, 0.0, m.tip_y, 0.09, 0.08)
+    ala = 0.09 * (1 + 0.3 * m.nose_width + 0.3 * m.nostril_flare)
+    ala = ala * bump(ax, cy, m.nose_w * 0.78, m.nose_y + 0.062, m.nose_w * 0.44, 0.07)
+    ball = 0.036 * (1 + 0.8 * m.nose_tip) * bump(bent, cy, 0.0, m.tip_y, 0.09, 0.08)
     v = ax / (m.nose_w * 1.15)
     flank = 0.055 * bell(v * v) * ramp(cy, m.nose_y - 0.05, m.nose_y + 0.1) * down
     groove = -0.014 * bump(ax, cy, m.nose_w * 1.1, m.nose_y + 0.07, 0.025, 0.06)
@@ -101,8 +101,8 @@ def _mouth(cx: Tensor, cy: Tensor, m: Measures) -> Tensor:
     pout = 1 + 0.35 * m.lip_protrusion
     u = (cy - (top + rim_up) * 0.5) / full_up
     v = (cy - (rim_low + bottom) * 0.5) / full_low
-    out = 0.05 * pout * (0.7 + 4.8 * m.upper_lip_h) * bell(u * u)
-    out = out + 0.054 * pout * (0.7 + 0.3 * m.lower_lip_h / 0.086) * bell(v * v)
+    out = 0.042 * pout * (0.7 + 4.8 * m.upper_lip_h) * bell(u * u)
+    out = out + 0.046 * pout * (0.7 + 0.3 * m.lower_lip_h / 0.086) * bell(v * v)
     w = (cy - (rim_up + rim_low) * 0.5) / (0.014 + 0.5 * (rim_up - rim_low))
     out = out * window - (0.022 + 0.25 * m.gap) * bell(w * w) * window
     mound = (0.035 + 0.012 * m.lip_protrusion) * bump(cx, cy, 0.0, m.mouth_y, m.mouth_w * 1.3, 0.2)
@@ -139,7 +139,7 @@ def _relief(cx: Tensor, cy: Tensor, m: Measures) -> Tensor:
     z = _lids(cx, cy, ax, m)
     along = ((ax - m.brow_in) / (m.brow_out - m.brow_in)).clamp(0, 1)
     centre, _ = brow_curve(along, m)
-    ridge = 0.026 + 0.02 * m.brow_ridge + 0.016 * s - 0.012 * m.child + 0.01 * m.AU_4
+    ridge = 0.034 + 0.022 * m.brow_ridge + 0.016 * s - 0.012 * m.child + 0.01 * m.AU_4
     u = (cy - centre + 0.02) * (1 / 0.07)
     z = z + ridge * bell(u * u) * ramp(ax, 0.62, 0.3)
     z = z - 0.012 * bump(cx, cy, 0.0, m.eye_y + 0.2, 0.07, 0.08)
@@ -150,7 +150,7 @@ def _relief(cx: Tensor, cy: Tensor, m: Measures) -> Tensor:
     )
     z = z + 0.04 * m.full * bump(ax, cy, 0.4, -0.5, 0.18, 0.19)
     z = z - 0.022 * (1 - m.full) * bump(ax, cy, 0.47, -0.6, 0.14, 0.2)
-    z = z + (0.05 * smile + 0.035 * m.AU_6) * bump(ax, cy, 0.36, -0.35, 0.13, 0.1)
+    z = z + (0.065 * smile + 0.04 * m.AU_6) * bump(ax, cy, 0.36, -0.35, 0.13, 0.1)
     fold_x = m.mouth_w + 0.055
     z = z - (0.034 * smile + 0.014 * m.old + 0.014 * m.AU_9) * bump(
         ax, cy, fold_x, m.mouth_y + 0.08, 0.035, 0.14

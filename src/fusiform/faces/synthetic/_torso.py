@@ -10,7 +10,7 @@ from fusiform.faces.synthetic._colour import hue_colour
 from fusiform.faces.synthetic._math import bell, bump, lerp, positive, ramp
 from fusiform.faces.synthetic._measures import Measures
 
-__all__ = ["body_points", "collar_levels", "cut_of", "jacket_of", "shirt_colour"]
+__all__ = ["body_points", "collar_levels", "cut_of", "jacket_of", "neckline", "shirt_colour"]
 
 
 def cut_of(m: Measures) -> tuple[Tensor, Tensor, Tensor]:
@@ -30,6 +30,15 @@ def collar_levels(theta: Tensor, m: Measures) -> tuple[Tensor, Tensor]:
     top = -1.19 - 0.13 * positive(cos) * cos
     beyond = positive(theta.abs() - (0.66 - 0.26 * m.necktie))
     return top, top - 0.13 - 0.17 * positive(1 - beyond * (1 / 0.6))
+
+
+def neckline(theta: Tensor, m: Measures) -> Tensor:
+    """Level at which the clothes end; a shirt's edge lies under its collar, and leaves it where the collar opens."""
+    away, cos = theta.abs(), theta.cos()
+    crew, vee, shirt = cut_of(m)
+    knit = -1.33 - (0.16 * crew + 0.07) * cos - 0.62 * vee * positive(1 - away * (1 / 1.1))
+    opening = 0.4 * (1 - m.necktie) * positive(1 - away * (1 / 0.46))
+    return lerp(knit, collar_levels(theta, m)[0] - 0.035 - opening, shirt)
 
 
 def body_points(theta: Tensor, level: Tensor, m: Measures) -> Tensor:

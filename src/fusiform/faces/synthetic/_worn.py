@@ -17,7 +17,7 @@ from fusiform.faces.synthetic._tubes import joined, metal, tube
 __all__ = ["ear_shells", "paint_earrings", "paint_left_ear", "paint_right_ear"]
 
 # An ear's outline: distance from its middle in dm, every 30 degrees from the back over the top to the front.
-_OUTLINE = (.185, .215, .265, .295, .245, .15, .115, .125, .19, .285, .275, .205)  # fmt: skip
+_OUTLINE = (.185, .215, .26, .285, .235, .15, .115, .125, .19, .265, .25, .2)  # fmt: skip
 _ROWS, _COLUMNS = 30, 61
 _LOBE = (0.055, -0.235)  # where the lobe is pierced: back and up from the middle
 _FRONT = -0.115  # where the ear grows from the head, in front of its middle
@@ -45,7 +45,7 @@ def _relief(device: torch.device) -> dict[str, Tensor]:
         back, -0.14, -0.06
     )  # not at lobe and tragus
     u = (rho - 0.93) * (1 / 0.085)
-    out = 0.05 * (-(u * u)).exp() * helix
+    out = 0.042 * (-(u * u)).exp() * helix
     groove = (rho - 0.78) * (1 / 0.075)
     scapha = (-(groove * groove)).exp() * helix * ramp(up, -0.2, -0.08)
     out = out - 0.022 * scapha
@@ -79,14 +79,14 @@ def _relief(device: torch.device) -> dict[str, Tensor]:
 
 def _place(back: Tensor, up: Tensor, out: Tensor, lobe: Tensor | float, side: float, m: Measures) -> Tensor:
     """Points (3, n, k) of an ear from coordinates on it; side -1 at the image's left."""
-    size = 1 + 0.16 * m.ear_size + 0.03 * m.sex + 0.1 * m.old - 0.02 * m.child
+    size = 0.92 + 0.15 * m.ear_size + 0.03 * m.sex + 0.1 * m.old - 0.02 * m.child
     longer = 1 + (0.2 * m.ear_lobe + 0.1 * m.old) * lobe
     from_front = (back - _FRONT) * size
     # An attached lobe runs into the cheek.
     from_front = from_front - 0.35 * positive(-m.ear_lobe) * lobe * positive(from_front - 0.03)
     up = up * size * longer
     pressed = ramp(m.hair_length, 0.42, 0.62) * ramp(m.hair_recession, 0.9, 0.6)  # by hair that hangs over it
-    angle = (0.33 + 0.2 * m.ear_protrusion) * (1 - 0.75 * pressed)
+    angle = (0.29 + 0.18 * m.ear_protrusion) * (1 - 0.75 * pressed)
     sin, cos = angle.sin(), angle.cos()
     middle_y = torch.full_like(m.yaw, -0.15)
     width, _, middle, _ = section(middle_y, m)
@@ -100,7 +100,7 @@ def _place(back: Tensor, up: Tensor, out: Tensor, lobe: Tensor | float, side: fl
         - 0.05 * ramp(up, 0.0, 0.33)
         - 0.045 * ramp(up, -0.1, -0.3)
     )
-    z = middle - 0.09 - from_front * cos + out * sin - 0.16 * up
+    z = middle - 0.09 - from_front * cos + out * sin - 0.28 * up
     y = middle_y * m.scale_low + up
     return torch.stack(torch.broadcast_tensors(side * x, y, z))
 
