@@ -1,5 +1,6 @@
 """What is behind the head, always out of focus."""
 
+import torch
 from torch import Tensor
 
 from fusiform.faces.synthetic._colour import hue_colour
@@ -9,8 +10,9 @@ from fusiform.faces.synthetic._measures import Measures
 __all__ = ["backdrop"]
 
 
-def _mottle(x: Tensor, y: Tensor, k: Tensor | float, shift: Tensor) -> Tensor:
+def _mottle(x: Tensor, y: Tensor, m: Measures) -> Tensor:
     """Soft blotches about 0: octaves on lattices that are turned and bent, so that none of their squares shows."""
+    k, shift = 3 + 4 * _fraction(m, 5), 40 * m.background_hue + 50 * m.background_lightness
     x, y = x + (0.5 / k) * (1.7 * k * y + shift).sin(), y + (0.5 / k) * (1.4 * k * x + 2 * shift).sin()
     u, v = (0.82 * x + 0.57 * y) * k + shift, (0.82 * y - 0.57 * x) * k
     wide = smooth_noise(u, v, 71)
@@ -26,15 +28,24 @@ def backdrop(m: Measures, size: int) -> Tensor:
     """Linear RGB (3, n, size * size) of the backgrounds of n faces."""
     c = span(0.5 / size - 0.5, 0.5 - 0.5 / size, size, m.yaw.device)
     x, y = c.repeat(size), c.repeat_interleave(size)
-    hue, lightness = m.background_hue, m.background_lightness
-    base = hue_colour(hue, lightness, m.background_saturation)
-    mottle = _mottle(x, y, 3 + 4 * _fraction(m, 5), 40 * hue + 50 * lightness)
+    base = hue_colour(m.background_hue, m.background_lightness, m.background_saturation)
     gradient = 1.05 - 0.5 * y - 0.7 * (x * x + y * y)
-    tone = m.background_plain + m.background_gradient * gradient
-    tone = tone + m.background_blobs * (1 + 0.32 * mottle) * (1.06 - 0.5 * (x * x + y * y))
-    out = base * (tone + m.background_indoors + m.background_outdoors)
-    out = lerp(out, _room(x, y, base, m), m.background_indoors)
-    return lerp(out, _outdoors(x, y, mottle, base, m), m.background_outdoors)
+    out = base * lerp(torch.ones_like(x), gradient, m.background_gradient)
+    scenes = (
+        (m.background_blobs, _canvas),
+        (m.background_indoors, _room),
+        (m.background_outdoors, _outdoors),
+    )
+    for column, scene in scenes:
+        faces = (column[:, 0] > 0).nonzero()[:, 0]
+        if len(faces):
+            out[:, faces] = scene(x, y, base[:, faces], m.of(faces))
+    return out
+
+
+def _canvas(x: Tensor, y: Tensor, base: Tensor, m: Measures) -> Tensor:
+    """A photographer's painted canvas."""
+    return base * (1 + 0.32 * _mottle(x, y, m)) * (1.06 - 0.5 * (x * x + y * y))
 
 
 def _box(x: Tensor, half: Tensor | float, soft: float) -> Tensor:
@@ -52,7 +63,7 @@ def _room(x: Tensor, y: Tensor, base: Tensor, m: Measures) -> Tensor:
     # A window, or a framed picture.
     across, down = x + left, y + 0.24 - 0.1 * three
     half = 0.12 + 0.06 * two
-    pane = lerp(other, other * 0 + 1.05, (one > 0.4).float())
+    pane = lerp(other, other * 0 + 0.9, (one > 0.4).float())
     cross = 1 - 0.45 * (one > 0.4) * (_box(across, 0.012, 0.02) + _box(down, 0.01, 0.02))
     room = lerp(wall, wall * 0.6, _box(across, half + 0.025, 0.025) * _box(down, 0.23, 0.025))
     room = lerp(room, pane * cross * (1.05 - 0.4 * y), _box(across, half, 0.03) * _box(down, 0.205, 0.03))
@@ -62,18 +73,25 @@ def _room(x: Tensor, y: Tensor, base: Tensor, m: Measures) -> Tensor:
     row = (y * 27 + 6 * one).sin()
     books = smooth_noise(apart * 26 + 9 * one, (y * (27 / 6.2832)).floor() * 3 + 5 * two, 73)
     warm = hue_colour(0.07 + 0.03 * one, 0.24, 0.4)
-    stock = lerp(warm, other, 0.5 + 0.5 * books) * (0.75 + 0.3 * books) * (0.45 + 0.55 * ramp(row, -0.9, 0.0))
+    stock = (
+        lerp(warm, lerp(other, base, 0.4), 0.5 + 0.35 * books)
+        * (0.85 + 0.2 * books)
+        * (0.65 + 0.35 * ramp(row, -0.9, 0.0))
+    )
     room = lerp(room, stock, shelf)
     glow = positive(1 - 5 * ((x - side * 0.3) * (x - side * 0.3) + (y + 0.1) * (y + 0.1)))
     room = room + (three <= 0.35) * 0.25 * glow * glow * hue_colour(m.background_hue * 0 + 0.1, 0.7, 0.8)
     # Below, the top of a table or a sofa's back.
     height = 0.2 + 0.16 * one
-    return lerp(room, lerp(warm, other * 0.6, (two > 0.3).float()), 0.9 * ramp(y, height - 0.025, height + 0.025))
+    return lerp(
+        room, lerp(warm, other * 0.6, (two > 0.3).float()), 0.9 * ramp(y, height - 0.025, height + 0.025)
+    )
 
 
-def _outdoors(x: Tensor, y: Tensor, mottle: Tensor, base: Tensor, m: Measures) -> Tensor:
+def _outdoors(x: Tensor, y: Tensor, base: Tensor, m: Measures) -> Tensor:
     """Sky, far hills, and trees or houses over the ground."""
     one, two, three = (_fraction(m, k) for k in (7.0, 13.0, 23.0))
+    mottle = _mottle(x, y, m)
     bright = 0.75 + 0.35 * m.background_lightness
     hue = m.background_hue * 0
     clear = lerp(hue_colour(hue + 0.58, 0.55, 0.6), hue_colour(hue + 0.08, 0.75, 0.55), (one > 0.75).float())
@@ -92,12 +110,14 @@ def _outdoors(x: Tensor, y: Tensor, mottle: Tensor, base: Tensor, m: Measures) -
     leaves = green * (1 + 0.5 * mottle) + 0.1 * pale * positive(mottle) * (1 + mottle)
     # Or houses: blocks of different heights with soft edges.
     place = x * 2.3 + 7 * one
-    block = smooth_noise(place.floor() + 0.5 * ramp(place - place.floor(), 0.94, 1.0), place * 0 + 3 * two, 74)
+    block = smooth_noise(
+        place.floor() + 0.5 * ramp(place - place.floor(), 0.94, 1.0), place * 0 + 3 * two, 74
+    )
     roof = horizon - 0.24 - 0.2 * block
     front = hue_colour(0.05 + 0.08 * two, 0.5, 0.18) * (0.8 + 0.35 * block)
-    windows = ramp((place * 31).sin() * ((y - horizon) * 80).sin(), 0.0, 0.8)
+    windows = ramp((place * 24).sin(), 0.1, 0.9) * ramp(((y - horizon) * (50 + 20 * one)).sin(), -0.3, 0.7)
     city = (two > 0.62).float()
-    top, what = lerp(crown, roof, city), lerp(leaves, front * (1 - 0.2 * windows), city)
+    top, what = lerp(crown, roof, city), lerp(leaves, front * (1 - 0.13 * windows), city)
     scene = lerp(scene, what, ramp(y, top - 0.025, top + 0.025))
     grass = hue_colour(0.12 + 0.14 * one, 0.42, 0.3)
     ground = lerp(grass, hue_colour(hue + 0.09, 0.5, 0.06), city) * (0.95 + 0.1 * mottle + 0.3 * y)

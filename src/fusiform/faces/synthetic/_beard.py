@@ -33,9 +33,9 @@ def _places(patch: Patch, m: Measures) -> dict[str, Tensor]:
     chin = ramp(ax + 1.4 * edge, 0.31, 0.12) * ramp(cy, bottom - 0.02, bottom - 0.08)
     chin = torch.maximum(chin, 0.9 * ramp(ax, 0.07, 0.03) * ramp(cy, bottom - 0.005, bottom - 0.03))
     chin = chin * ramp(cy, m.mouth_y, m.mouth_y - 0.06)
-    front = 1.24 + 0.16 * ramp(cy, -0.15, -0.6) + 0.6 * ragged
+    front = 1.17 + 0.2 * ramp(cy, -0.15, -0.6) + 0.18 * ramp(cy, 0.0, 0.3) * m.hairless + 0.6 * ragged
     side = ramp(theta, front - 0.1, front + 0.12) * ramp(theta, 1.62, 1.46)
-    side = side * ramp(cy + 1.5 * ragged, -0.62, -0.3) * ramp(cy + ragged, 0.34, 0.06)
+    side = side * ramp(cy + 1.5 * ragged, -0.62, -0.3) * ramp(cy + ragged, 0.34, 0.06 - 0.1 * m.hairless)
     return {"beard": jaw * off_lips, "mustache": lip * off_lips, "goatee": chin * off_lips, "sideburns": side}
 
 

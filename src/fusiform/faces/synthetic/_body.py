@@ -121,7 +121,6 @@ def _cloth(theta: Tensor, level: Tensor, x: Tensor, below: Tensor, m: Measures) 
 def paint_neck(uv: Tensor, n: Tensor, m: Measures) -> Paint:
     """Neck, and the clothes below their edge."""
     theta, level, x = uv
-    cos = theta.cos()
     below = neckline(theta, m) - level
     clothed = below > 0
     parts = torch.where(clothed, BITS["clothes"], BITS["neck"])

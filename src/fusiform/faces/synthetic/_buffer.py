@@ -193,7 +193,7 @@ class Samples:
 
         Quads off the buffer, and those of which no corner is alive, get no samples.
         """
-        x, y = screen[:2].clamp(-2, side + 2)  # nothing off the picture needs to be dense
+        x, y = screen[:2]
         columns = x.shape[2]
         wide, high = _parts(x, y, 2), _parts(x, y, 1)
         wide, high = torch.maximum(wide[:, 1:], wide[:, :-1]), torch.maximum(high[:, :, 1:], high[:, :, :-1])

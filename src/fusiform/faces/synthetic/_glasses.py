@@ -80,7 +80,7 @@ class _Frame:
 
     def sheet(self, x: Tensor, y: Tensor) -> Tensor:
         """Depth of the sheet in which rims and lenses lie, at distances from the middle and heights."""
-        return self.front - 0.36 * x * x - 0.05 * (self.height - y) * 0.6
+        return self.front - 0.42 * x * x - 0.05 * (self.height - y) * 0.6
 
     def rim(self, side: float) -> tuple[Tensor, Tensor, Tensor]:
         x, y = self.centre + self.x, self.height + self.y
@@ -194,7 +194,7 @@ def lens_shells(m: Measures) -> list[Shell]:
     px, py = f.x[:, None] * rho, (f.y[:, None] + middle) * rho - middle
     x, y = f.centre[:, None] + px, f.height[:, None] + py
     bulge = 0.03 * (1 - rho * rho)
-    z = f.front[:, None] - 0.36 * x * x - 0.03 * (f.height[:, None] - y) + bulge - 0.008
+    z = f.front[:, None] - 0.42 * x * x - 0.03 * (f.height[:, None] - y) + bulge - 0.008
     pieces = []
     for side in (-1.0, 1.0):
         flat = torch.stack(torch.broadcast_tensors(side * x, y, z, side * px, py, x * 0 + side))

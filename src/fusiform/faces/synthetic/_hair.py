@@ -123,7 +123,9 @@ def _shape(theta: Tensor, y: Tensor, m: Measures) -> tuple[Tensor, Tensor, Tenso
         rough = lerp(rough, 1.2 * rings, curl)
     grown = ramp(m.hair_length, 0.1, 0.25) * ramp(m.hair_recession, 0.3, 0.1)
     fuzz = root + 0.06 * curl * grown * (0.9 + rough) - 0.3 * (1 - grown)
-    loose = torch.maximum(hung + (0.05 + 0.03 * curl) * rough, over + (0.035 + 0.075 * ramp(m.bangs, 0.0, 0.5)) * rough)
+    loose = torch.maximum(
+        hung + (0.05 + 0.03 * curl) * rough, over + (0.035 + 0.075 * ramp(m.bangs, 0.0, 0.5)) * rough
+    )
     corner = (0.06 + 0.06 * curl) * close(root - loose)
     loose = torch.maximum(loose, fuzz)
     inside = torch.maximum(root, loose) + corner

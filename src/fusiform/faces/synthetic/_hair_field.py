@@ -176,7 +176,11 @@ def hanging(theta: Tensor, y: Tensor, m: Measures) -> Tensor:
     strand = 0.03 * (y * 4.4 + 3 * theta.sign() + 4 * m.hair_part).sin()
     strand = strand * ramp(y, 0.2, -0.4) + 0.015 * (y * 13 + 5 * m.hair_part).sin()
     begin = 1.1 + heavy - 0.1 * ramp(length, 0.45, 0.7) + strand + 0.12 * m.male
-    begin = begin - (0.72 - 0.42 * curly(m) + 0.6 * heavy) * ramp(y, -0.05, 0.78) - 0.05 * ramp(y, -0.2, -0.8)
+    begin = (
+        begin
+        - (0.72 - 0.42 * curly(m) + 0.6 * heavy) * ramp(y, -0.05 - 0.35 * curly(m), 0.78)
+        - 0.05 * ramp(y, -0.2, -0.8)
+    )
     bottom = 0.2 - 3.4 * positive(length - 0.32) - 5.2 * positive(length - 0.62)
     bottom = bottom - 0.12 * ramp(a, 1.3, 3.0) + 0.4 * ramp(length, 0.58, 0.4) * ramp(a, 1.75, 1.1)
     inwards, up = (a - begin) * 0.72, (y - bottom) * 0.8

@@ -73,7 +73,7 @@ def paint_hair(uv: Tensor, n: Tensor, m: Measures) -> Paint:
         # The level lines of a noise are loops.
         cells = smooth_noise(x * 8 + z * 6 + 0.4 * strands, y * 8 + z * 5 + 0.4 * fine, 86)
         more = smooth_noise(x * 13 - z * 9 + 0.5 * strands, y * 12 - z * 10 + 30, 87)
-        rings = 0.3 * (cells * 7 + more * 3).sin() + 0.3 * cells + 0.35 * more + 0.15 * fine
+        rings = 0.24 * (cells * 6 + more * 3).sin() + 0.3 * cells + 0.35 * more + 0.3 * fine
         strand = lerp(strand, rings, curl)
     # Along the strand on the surface, and across it, in the camera's frame.
     camera = Camera(m, 1, 1.0)

@@ -133,8 +133,8 @@ def _necklace(m: Measures, faces: Tensor) -> Shell:
     radius = lerp(0.006 + 0.045 * half, 0.017 + pendant, chain)
     base = body_points(theta, level, m)
     # Within a shirt's opening it lies close to the skin, and ends beneath the collar.
-    open_ = 0.47 - theta.abs() + 9 * (1 - cut_of(m)[2])
-    out = radius * (0.75 - 0.7 * ramp(open_, 0.12, 0.0)) + 0.008
+    open_ = 0.547 - theta.abs() + 9 * (1 - cut_of(m)[2])
+    out = radius * (0.75 - 0.7 * ramp(open_, 0.14, 0.03)) + 0.008
     sin = theta.sin()
     centre = torch.stack((base[0] + out * sin, base[1] - 0.9 * pendant * chain, base[2] + out * cos))
     zero = torch.zeros_like(theta)
@@ -143,7 +143,7 @@ def _necklace(m: Measures, faces: Tensor) -> Shell:
     position = tube(centre, up, outward, radius, radius, 11)
     shape = position.shape[2:]
     uv = torch.stack((theta.expand(shape), half.expand(shape)))[:, None].expand(-1, len(faces), -1, -1)
-    keep = open_[:, None].expand(-1, *shape[1:])
+    keep = open_[:, None].expand(-1, *shape)
     return Shell("necklace", position, uv, faces, keep, torso=True)
 
 

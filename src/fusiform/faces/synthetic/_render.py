@@ -32,6 +32,7 @@ from fusiform.faces.synthetic._worn import ear_shells, paint_earrings, paint_lef
 __all__ = ["Rendering", "render"]
 
 _SIZES = (32, 512)
+_THIN = ("glasses",)  # a shadow map of this grain would make a broad shade of its thin one
 _SMALL = 128  # up to this size a coarser grid of the head shows no difference
 _CPU_SAMPLES, _GPU_SAMPLES = 2**19, 2**24  # sample pixels of the faces drawn together
 
@@ -170,7 +171,8 @@ class _Drawing:
         turned = [gb.normals(p) for p in placed]
         alive = [_alive(s, p, n) for s, p, n in zip(shells, placed, turned, strict=True)]
         buffer = self._rasterize(shells, placed, alive)
-        light = light_of(self.m, [_caster(s, p) for s, p in zip(shells, placed, strict=True)])
+        casters = [(s, p) for s, p in zip(shells, placed, strict=True) if s.name not in _THIN]
+        light = light_of(self.m, [_caster(s, p) for s, p in casters])
         for i, (shell, n) in enumerate(zip(shells, turned, strict=True)):
             self._paint(i, shell, n, buffer, light)
         self._lenses(buffer, light)

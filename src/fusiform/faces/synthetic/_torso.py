@@ -37,8 +37,8 @@ def neckline(theta: Tensor, m: Measures) -> Tensor:
     away, cos = theta.abs(), theta.cos()
     crew, vee, shirt = cut_of(m)
     knit = -1.33 - (0.16 * crew + 0.07) * cos - 0.62 * vee * positive(1 - away * (1 / 1.1))
-    opening = 0.4 * (1 - m.necktie) * positive(1 - away * (1 / 0.46))
-    return lerp(knit, collar_levels(theta, m)[0] - 0.035 - opening, shirt)
+    opening = 0.36 * (1 - m.necktie) * positive(1 - away * (1 / 0.42))
+    return lerp(knit, collar_levels(theta, m)[0] - 0.005 - opening, shirt)
 
 
 def body_points(theta: Tensor, level: Tensor, m: Measures) -> Tensor:
