@@ -70,3 +70,43 @@ def test_a_constant_target_has_no_component(target):
     (dual,) = dual_pls(torch.from_numpy(X @ X.T), [np.arange(10)], [target], n_components=3)
     assert dual.n_components == 0
     assert dual.y_mean == pytest.approx(target[0])
+
+
+def test_weights_and_scores_of_nipals_follow_from_directions_and_norms():
+    rng = np.random.default_rng(4)
+    X, Y = rng.normal(size=(30, 90)) + 2.0, rng.normal(size=(30, 2))
+    fit = PLSRegression(n_components=4, scale=False, tol=1e-15, max_iter=20000).fit(X, Y)
+    (dual,) = dual_pls(torch.from_numpy(X @ X.T), [np.arange(30)], [Y], n_components=4)
+    same_up_to_sign(X.T @ dual.directions, fit.x_weights_, atol=1e-6)
+    same_up_to_sign(dual.scores * dual.norms, fit.transform(X), atol=1e-5)
+    explained = np.square(fit.y_loadings_).sum(axis=0) * np.square(fit.transform(X)).sum(axis=0)
+    np.testing.assert_allclose(dual.explained, explained, rtol=1e-6)
+
+
+def test_whatever_multiplies_by_the_gram_matrix_stands_for_it():
+    class Product:
+        dtype = torch.float64
+
+        def __len__(self):
+            return len(X)
+
+        def __matmul__(self, vectors):
+            return X @ (X.T @ vectors)
+
+    X = torch.from_numpy(np.random.default_rng(5).normal(size=(25, 70)))
+    y = X[:, 0].numpy()
+    for a, b in zip(
+        dual_pls(Product(), [np.arange(25)], [y]), dual_pls(X @ X.T, [np.arange(25)], [y]), strict=True
+    ):
+        np.testing.assert_allclose(a.scores, b.scores, atol=1e-10)
+        np.testing.assert_allclose(a.offset, b.offset, atol=1e-10)
+
+
+def test_tolerances_decide_when_components_end():
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(20, 3)) * np.array([1.0, 1.0, 1e-5])
+    gram, y = torch.from_numpy(X @ X.T), rng.normal(size=20)
+    (coarse,) = dual_pls(gram, [np.arange(20)], [y])
+    (fine,) = dual_pls(gram, [np.arange(20)], [y], rank_tolerance=1e-12)
+    (soon,) = dual_pls(gram, [np.arange(20)], [y], target_tolerance=2.0)
+    assert (coarse.n_components, fine.n_components, soon.n_components) == (2, 3, 1)

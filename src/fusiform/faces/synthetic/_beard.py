@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fusiform.faces.synthetic._canvas import TRACE, Canvas, Patch
 from fusiform.faces.synthetic._colour import hair_colour, skin_colour
-from fusiform.faces.synthetic._math import bump, ramp, smooth_noise
+from fusiform.faces.synthetic._math import bump, ramp, smooth_noise, true_places
 from fusiform.faces.synthetic._measures import Measures, lip_curves
 from fusiform.faces.synthetic._parts import BITS
 
@@ -50,14 +50,15 @@ def paint_beard(c: Canvas, m: Measures) -> None:
     patch = c.near(where)
     if patch is None:
         return
-    places, free = _places(patch, m), (c.parts.gather(1, patch.index) & BITS["mouth"]) == 0
-    c.mark(patch, (_anywhere(places) * free) > 0.3, "beard_area")
-    hairy = torch.stack([getattr(m, kind) for kind in (*places, "stubble")]).amax(0) > 0
-    patch = c.near(where & hairy)
-    if patch is None:
-        return
-    places, free = _places(patch, m), (c.parts.gather(1, patch.index) & BITS["mouth"]) == 0
+    places, free = _places(patch, m), (c.parts_of(patch) & BITS["mouth"]) == 0
     anywhere = _anywhere(places) * free
+    c.mark(patch, anywhere > 0.3, "beard_area")
+    hairy = true_places(torch.stack([getattr(m, kind) for kind in (*places, "stubble")]).amax(0)[:, 0] > 0)
+    if not len(hairy):
+        return
+    patch, m = patch.of(hairy), m.of(hairy)
+    anywhere, free = anywhere.index_select(0, hairy), free.index_select(0, hairy)
+    places = {name: place.index_select(0, hairy) for name, place in places.items()}
     grown = {name: getattr(m, name) * place * free for name, place in places.items()}
     theta, cy = patch.theta, patch.cy
     # Strands fall down and outwards.

@@ -33,7 +33,7 @@ def paint_roots(c: Canvas, m: Measures) -> None:
     patch = c.near((inside > -0.09) & m.has_hair)
     if patch is None:
         return
-    here = inside.gather(1, patch.index.clamp_max(inside.shape[1] - 1))
+    here = c.read(inside, patch)
     lane = patch.theta * 46 + patch.cy * 6
     strand = 0.6 * smooth_noise(lane, patch.cy * 9 + patch.theta * 5, 81) + 0.4 * smooth_noise(
         lane * 1.9 + 20, patch.cy * 16, 82

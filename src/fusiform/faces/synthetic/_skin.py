@@ -9,7 +9,7 @@ from fusiform.faces.synthetic._canvas import Canvas
 from fusiform.faces.synthetic._colour import Paint, skin_colour
 from fusiform.faces.synthetic._features import paint_brows, paint_eyes, paint_lips, paint_nose
 from fusiform.faces.synthetic._hair import paint_roots
-from fusiform.faces.synthetic._math import bell, bump, positive, ramp, smooth_noise
+from fusiform.faces.synthetic._math import bell, bump, positive, ramp, smooth_noise, true_places
 from fusiform.faces.synthetic._measures import Measures
 from fusiform.faces.synthetic._parts import BITS
 
@@ -19,6 +19,12 @@ __all__ = ["paint_head"]
 def _line(distance: Tensor, width: float) -> Tensor:
     d = distance * (1 / width)
     return bell(d * d)
+
+
+def _those(m: Measures, condition: Tensor) -> tuple[Tensor, Measures]:
+    """The faces (b,) for which a condition (n, 1) holds, and their measures."""
+    faces = true_places(condition[:, 0])
+    return faces, m.of(faces)
 
 
 def _tint(c: Canvas, m: Measures) -> None:
@@ -51,26 +57,22 @@ def _tint(c: Canvas, m: Measures) -> None:
 def _blemishes(c: Canvas, m: Measures) -> None:
     """Freckles, the mole, spots of age."""
     cx, cy = c.cx, c.cy
-    light = 1 - m.skin_tone
-    amount = positive(m.freckles) * light
-    patch = c.near(c.front & (c.ax < 0.75) & (cy < 0.2) & (cy > -0.75) & (amount > 0))
+    freckled, some = _those(m, positive(m.freckles) * (1 - m.skin_tone) > 0)
+    patch = c.near(c.front & (c.ax < 0.75) & (cy < 0.2) & (cy > -0.75), freckled)
     if patch is not None:
-        spots = ramp(
-            smooth_noise(patch.cx * 24 + 5, patch.cy * 24, 11) * 0.7
-            + smooth_noise(patch.cx * 47, patch.cy * 47, 12) * 0.5,
-            0.32,
-            0.62,
-        )
-        spots = spots * bump(patch.ax, patch.cy, 0.25, -0.26, 0.36, 0.24) * amount
-        freckle = skin_colour(m) * torch.tensor([0.62, 0.42, 0.33], device=cx.device)[:, None, None]
-        c.over(patch, freckle, 0.85 * spots)
-    patch = c.near((m.old > 0.6) & (cy > -1.1) & (c.ax > 0.1))
+        spots = smooth_noise(patch.cx * 24 + 5, patch.cy * 24, 11) * 0.7
+        spots = ramp(spots + smooth_noise(patch.cx * 47, patch.cy * 47, 12) * 0.5, 0.32, 0.62)
+        spots = spots * bump(patch.ax, patch.cy, 0.25, -0.26, 0.36, 0.24)
+        freckle = skin_colour(some) * torch.tensor([0.62, 0.42, 0.33], device=cx.device)[:, None, None]
+        c.over(patch, freckle, 0.85 * some.freckles * (1 - some.skin_tone) * spots)
+    aged, some = _those(m, m.old > 0.6)
+    patch = c.near((cy > -1.1) & (c.ax > 0.1), aged)
     if patch is not None:
         spots = ramp(smooth_noise(patch.theta * 9 + 3, patch.cy * 9, 13), 0.62, 0.8) * ramp(
             patch.ax, 0.2, 0.5
         )
-        brown = skin_colour(m) * torch.tensor([0.72, 0.6, 0.52], device=cx.device)[:, None, None]
-        c.over(patch, brown, 0.3 * ramp(m.old, 0.6, 1.1) * spots)
+        brown = skin_colour(some) * torch.tensor([0.72, 0.6, 0.52], device=cx.device)[:, None, None]
+        c.over(patch, brown, 0.3 * ramp(some.old, 0.6, 1.1) * spots)
     x, y = 0.45 * m.mole_x, -0.45 + 0.35 * m.mole_y
     patch = c.near(((cx - x).abs() < 0.06) & ((cy - y).abs() < 0.06) & (m.mole_size > 0.15) & c.front)
     if patch is not None:
@@ -173,12 +175,13 @@ def _wrinkles(c: Canvas, m: Measures) -> None:
 
 def _rouge(c: Canvas, m: Measures) -> None:
     ax, cy = c.ax, c.cy
-    patch = c.near(((ax - 0.43).abs() < 0.36) & ((cy + 0.34).abs() < 0.32) & c.front & (m.rosy_cheeks > 0))
+    rosy_ones, some = _those(m, m.rosy_cheeks > 0)
+    patch = c.near(((ax - 0.43).abs() < 0.36) & ((cy + 0.34).abs() < 0.32) & c.front, rosy_ones)
     if patch is not None:
         rosy = bump(patch.ax, patch.cy, 0.43, -0.32 + 0.1 * (patch.ax - 0.43), 0.22, 0.15)
-        skin = skin_colour(m)
+        skin = skin_colour(some)
         tint = torch.stack((skin[0] * 1.06 + 0.03, skin[1] * 0.42, skin[2] * 0.5 + 0.005))
-        c.over(patch, tint, 0.4 * m.rosy_cheeks * rosy)
+        c.over(patch, tint, 0.4 * some.rosy_cheeks * rosy)
     cheek = (((ax - 0.42) * (1 / 0.23)) ** 2 + ((cy + 0.34) * (1 / 0.24)) ** 2 < 1) & c.front
     c.parts[:, :-1] |= torch.where(cheek, torch.where(c.cx < 0, BITS["left_cheek"], BITS["right_cheek"]), 0)
 
