@@ -9,10 +9,10 @@ import pytest
 import fusiform
 
 NAMES = {
-    "faces": {"Attribute", "FaceSet", "open_faces", "TEMPLATES"},
-    "networks": {"FaceNetwork", "Layer", "NetworkCard", "load_network"},
+    "faces": {"Attribute", "FaceSet", "TEMPLATES", "export_faces", "join_faces", "open_faces", "synthetic_faces"},
+    "networks": {"FaceNetwork", "Layer", "NetworkCard", "load_network", "predict_attribute"},
     "activations": {"stream", "Collector"},
-    "probing": {"probe_layers", "best_layers", "sample"},
+    "probing": {"PLS", "probe_layers", "best_layers", "sample"},
     "runs": {"Run", "Progress"},
     "studies": {"audit", "AuditRequest"},
     "report": {"write_report"},

@@ -36,7 +36,7 @@ class NetworkCard:
     threshold : float, optional
         Cosine similarity from which two embeddings count as the same person.
     classes : tuple of str, optional
-        Names of the outputs, where they are classes.
+        Names of the outputs: classes, or what the numbers are.
     licence, paper, weights_digest, description : str, default ""
         Terms of the weights, where the network was published, sha256 of the weights' file (hexadecimal),
         and in a sentence or two what it was trained on.

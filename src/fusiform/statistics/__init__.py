@@ -1,11 +1,12 @@
 """Statistics and algebra that several packages need: intervals over identities, ROC, dual PLS."""
 
 from fusiform.statistics._bootstrap import cluster_intervals, cluster_weights, weighted_auc_interval
-from fusiform.statistics._dual_pls import DualPLS, dual_pls
+from fusiform.statistics._dual_pls import DualPLS, GramProduct, dual_pls
 from fusiform.statistics._roc import Verification, roc_auc, verification_auc
 
 __all__ = [
     "DualPLS",
+    "GramProduct",
     "Verification",
     "cluster_intervals",
     "cluster_weights",

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -7,8 +8,16 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-# A component that the features answer this much more weakly than the first is rounding, not signal.
-_RANK_TOLERANCE = 1e-7
+
+class GramProduct(Protocol):
+    """What `dual_pls` needs of K = XX': a tensor, or something that multiplies by K and never forms it."""
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def __matmul__(self, other: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -22,10 +31,14 @@ class DualPLS:
     ----------
     rows : int array, shape (n,)
         Training images, as rows of the Gram matrix.
+    directions : array, shape (n, c)
+        ``X' directions`` are the weights of NIPALS, of length one.
     coefficients : array, shape (n, c)
         Columns sum to zero. Scores on the training images are orthonormal.
     scores : array, shape (n, c)
         T, centred, T'T = I.
+    norms : array, shape (c,)
+        Lengths of the scores that weights of length one give; ``scores * norms`` are those of NIPALS.
     offset : array, shape (c,)
         What to subtract from products of uncentred features with ``X' coefficients``.
     y_mean : array, shape (q,)
@@ -35,8 +48,10 @@ class DualPLS:
     """
 
     rows: Int[ndarray, " n"]
+    directions: Float[ndarray, "n c"]
     coefficients: Float[ndarray, "n c"]
     scores: Float[ndarray, "n c"]
+    norms: Float[ndarray, " c"]
     offset: Float[ndarray, " c"]
     y_mean: Float[ndarray, " q"]
     y_loadings: Float[ndarray, "c q"]
@@ -46,65 +61,94 @@ class DualPLS:
         """Components found; fewer than asked where the data have no more."""
         return self.scores.shape[1]
 
+    @property
+    def explained(self) -> Float[ndarray, " c"]:
+        """Sum of squares of the targets that each component explains, over all targets."""
+        return np.asarray(np.square(self.y_loadings).sum(axis=1))
+
 
 class _Block:
     """The state of one target block while components are taken from the Gram matrix."""
 
-    def __init__(self, rows: ndarray, targets: ndarray) -> None:
+    def __init__(
+        self, rows: ndarray, targets: ndarray, rank_tolerance: float, target_tolerance: float
+    ) -> None:
         self.rows = rows
         self.y = np.asarray(targets, dtype=np.float64).reshape(len(rows), -1)
         self.y_mean = self.y.mean(axis=0)
         self.residual = self.y - self.y_mean
+        self.rank_tolerance = rank_tolerance
+        self.least_residual = target_tolerance * np.abs(self.residual).max()
         self.directions: list[ndarray] = []
         self.images: list[ndarray] = []
+        self.offsets: list[float] = []
         self.scores: list[ndarray] = []
+        self.norms: list[float] = []
         self.first_gain = 0.0
         self.done = not self.residual.any()
 
     def take(self, product: ndarray) -> None:
         """One component, given K times the residual targets (rows of this block only, not centred)."""
-        product = product - product.mean(axis=0)
+        means = product.mean(axis=0)
+        product = product - means
         cross = self.residual.T @ product
         # The weights of NIPALS converge to the leading left singular vector of X'Y (Höskuldsson 1988).
         direction = np.linalg.eigh((cross + cross.T) / 2)[1][:, -1]
         u, image = self.residual @ direction, product @ direction
-        t = image.copy()
-        for _ in range(2):  # twice is enough (Parlett 1980)
-            for earlier in self.scores:
-                t -= earlier * (earlier @ t)
+        sq_weight = float(u @ image)
+        t = self._orthogonal(image)
         norm = np.linalg.norm(t)
-        gain = float(norm / np.linalg.norm(u))
+        gain = float(norm / np.linalg.norm(u)) if norm else 0.0
         self.first_gain = self.first_gain or gain
-        if gain <= _RANK_TOLERANCE * self.first_gain:
+        if gain <= self.rank_tolerance * self.first_gain or sq_weight <= 0.0:
             self.done = True
             return
         t /= norm
-        self.directions.append(u)
-        self.images.append(image)
+        self.directions.append(u / np.sqrt(sq_weight))
+        self.images.append(image / np.sqrt(sq_weight))
+        self.offsets.append(float(means @ direction) / np.sqrt(sq_weight))
         self.scores.append(t)
-        self.residual = self.residual - np.outer(t, t @ self.residual)
-        scale = np.abs(self.y - self.y_mean).max()
-        self.done = bool(np.abs(self.residual).max() <= _RANK_TOLERANCE * scale)
+        self.norms.append(float(norm / np.sqrt(sq_weight)))
+        residual = self._orthogonal(self.residual)
+        self.residual = residual - residual.mean(axis=0)
+        self.done = bool(np.abs(self.residual).max() <= self.least_residual)
 
-    def finish(self, column_means: ndarray) -> DualPLS:
+    def _orthogonal(self, columns: ndarray) -> ndarray:
+        """What is left of columns beside the scores taken so far."""
+        rest = columns.copy()
+        for _ in range(2):  # twice is enough (Parlett 1980)
+            for t in self.scores:
+                rest -= np.multiply.outer(t, t @ rest)
+        return rest
+
+    def finish(self) -> DualPLS:
         n = len(self.rows)
         if not self.scores:
-            empty = np.zeros((n, 0))
-            return DualPLS(self.rows, empty, empty, np.zeros(0), self.y_mean, np.zeros((0, self.y.shape[1])))
+            empty, none = np.zeros((n, 0)), np.zeros(0)
+            loadings = np.zeros((0, self.y.shape[1]))
+            return DualPLS(self.rows, empty, empty, empty, none, none, self.y_mean, loadings)
         T, U = np.stack(self.scores, axis=1), np.stack(self.directions, axis=1)
-        R = np.triu(T.T @ np.stack(self.images, axis=1))
-        coefficients = U @ np.linalg.inv(R)
-        coefficients -= coefficients.mean(axis=0)
+        inverse = np.linalg.inv(np.triu(T.T @ np.stack(self.images, axis=1)))
         return DualPLS(
-            self.rows, coefficients, T, column_means @ coefficients, self.y_mean, T.T @ (self.y - self.y_mean)
+            rows=self.rows,
+            directions=U,
+            coefficients=U @ inverse,
+            scores=T,
+            norms=np.array(self.norms),
+            offset=np.array(self.offsets) @ inverse,
+            y_mean=self.y_mean,
+            y_loadings=T.T @ (self.y - self.y_mean),
         )
 
 
 def dual_pls(
-    gram: Float[Tensor, "n n"],
+    gram: Float[Tensor, "n n"] | GramProduct,
     rows: Sequence[Int[ndarray, " k"]],
     targets: Sequence[Float[ndarray, "k q"]],
     n_components: int = 8,
+    *,
+    rank_tolerance: float = 1e-7,
+    target_tolerance: float = 1e-7,
 ) -> list[DualPLS]:
     """Partial least squares for many target blocks from one Gram matrix.
 
@@ -115,14 +159,21 @@ def dual_pls(
 
     Parameters
     ----------
-    gram : tensor, shape (n, n)
-        K = XX', float64 recommended; need not be centred.
+    gram : tensor, shape (n, n), or GramProduct
+        K = XX', float64 recommended; need not be centred. Anything that has a length and a dtype and multiplies
+        tensors of shape (n, k) by K with ``@`` will do.
     rows : sequence of int arrays
         For each block, its training images.
     targets : sequence of arrays, shapes (k,) or (k, q)
         For each block, its targets on those images: one column is PLS1, several are PLS2.
     n_components : int, default 8
         Components; a block stops earlier where its features or its targets are exhausted.
+    rank_tolerance : float, default 1e-7
+        A component whose gain (length of K u beside the earlier scores, for u of length one) is at most this
+        part of the first one's is rounding, not signal: the features are exhausted. The default suits products
+        in float32.
+    target_tolerance : float, default 1e-7
+        Targets of which at most this part is left, entry by entry, are exhausted.
 
     Returns
     -------
@@ -140,7 +191,9 @@ def dual_pls(
     >>> np.allclose(fit.scores.T @ fit.scores, np.eye(2))
     True
     """
-    blocks = [_Block(np.asarray(r), t) for r, t in zip(rows, targets, strict=True)]
+    blocks = [
+        _Block(np.asarray(r), t, rank_tolerance, target_tolerance) for r, t in zip(rows, targets, strict=True)
+    ]
     for _ in range(n_components):
         active = [b for b in blocks if not b.done]
         if not active:
@@ -153,9 +206,4 @@ def dual_pls(
         product = gram @ residual
         for block, end, width in zip(active, ends, widths, strict=True):
             block.take(product[block.rows, end - width : end].double().numpy())
-    # The mean of a block's products with its coefficients needs the column means of its part of K only.
-    members = torch.zeros(len(gram), len(blocks), dtype=gram.dtype)
-    for number, block in enumerate(blocks):
-        members[block.rows, number] = 1.0 / len(block.rows)
-    means = (gram @ members).double().numpy()
-    return [block.finish(means[block.rows, number]) for number, block in enumerate(blocks)]
+    return [block.finish() for block in blocks]

@@ -34,7 +34,7 @@ __all__ = ["Rendering", "render"]
 _SIZES = (32, 512)
 _THIN = ("glasses",)  # a shadow map of this grain would make a broad shade of its thin one
 _SMALL = 128  # up to this size a coarser grid of the head shows no difference
-_CPU_SAMPLES, _GPU_SAMPLES = 2**19, 2**24  # sample pixels of the small faces drawn together
+_CPU_SAMPLES, _GPU_SAMPLES = 2**19, 2**24  # sample pixels of the faces drawn together
 
 
 @dataclass(frozen=True)
@@ -347,8 +347,7 @@ def render(parameters: pd.DataFrame, *, size: int = 112, device: str | torch.dev
     values = check(parameters)
     n = len(parameters)
     most = _CPU_SAMPLES if device.type == "cpu" else _GPU_SAMPLES
-    # Of large pictures fewer samples at a time: there is less to gain, and memory grows with their features' patches.
-    batch = max(1, most // samples_along(size) ** 2 // (1 if size <= _SMALL else 2))
+    batch = max(1, most // samples_along(size) ** 2)
     out = (
         torch.empty((n, 3, size, size), dtype=torch.uint8),
         torch.empty((n, 68, 2)),
