@@ -9,7 +9,15 @@ import pytest
 import fusiform
 
 NAMES = {
-    "faces": {"Attribute", "FaceSet", "TEMPLATES", "export_faces", "join_faces", "open_faces", "synthetic_faces"},
+    "faces": {
+        "Attribute",
+        "FaceSet",
+        "TEMPLATES",
+        "export_faces",
+        "join_faces",
+        "open_faces",
+        "synthetic_faces",
+    },
     "networks": {"FaceNetwork", "Layer", "NetworkCard", "load_network", "predict_attribute"},
     "activations": {"stream", "Collector"},
     "probing": {"PLS", "probe_layers", "best_layers", "sample"},
