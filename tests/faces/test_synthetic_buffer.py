@@ -9,7 +9,7 @@ import torch
 from tests.reference.renderer import filled, triangles, zbuffer
 
 from fusiform.errors import DataError, SpecError
-from fusiform.faces.synthetic import FACTORS, Rendering, render, sample_parameters
+from fusiform.faces.synthetic import FACTORS, Rendering, landmarks, render, sample_parameters
 from fusiform.faces.synthetic import _buffer as gb
 from fusiform.faces.synthetic._factors import check
 from fusiform.faces.synthetic._measures import measure
@@ -125,6 +125,13 @@ def test_a_face_is_the_same_in_any_batch_order_and_number_of_threads(size: int) 
     finally:
         torch.set_num_threads(threads)
     assert not _same(_row(whole, 0), _row(whole, 1))  # the comparison can fail
+
+
+@pytest.mark.parametrize("size", [64, 161])
+def test_landmarks_without_drawing_are_those_of_the_drawing(size: int) -> None:
+    table = sample_parameters(40, seed=9, identities=40)
+    np.testing.assert_array_equal(landmarks(table, size=size), render(table, size=size).landmarks)
+    np.testing.assert_array_equal(landmarks(table[7:8], size=size), landmarks(table, size=size)[7:8])
 
 
 def test_empty_table() -> None:

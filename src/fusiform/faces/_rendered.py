@@ -51,11 +51,8 @@ class RenderedFaces:
     def _render(self, rows: Sequence[int]) -> synthetic.Rendering:
         key = tuple(rows)
         if self._last is None or self._last[0] != key:
-            rendering = synthetic.render(
-                self._parameters.iloc[list(rows)], size=self._size, device=self._device
-            )
-            self._points[list(rows)] = rendering.landmarks
-            self._last = key, rendering
+            parameters = self._parameters.iloc[list(rows)]
+            self._last = key, synthetic.render(parameters, size=self._size, device=self._device)
         return self._last[1]
 
     def read(self, rows: Sequence[int]) -> list[UInt8[ndarray, "h w 3"]]:
@@ -74,10 +71,10 @@ class RenderedFaces:
         return self._size, self._size
 
     def points(self, rows: Sequence[int]) -> Float[ndarray, "k 68 2"]:
-        """Landmarks, rendered once where they have not been."""
-        unknown = [row for row in rows if np.isnan(self._points[row, 0, 0])]
-        for chunk in chunks(unknown):
-            self._render(chunk)
+        """Landmarks, which need no drawing."""
+        unknown = [row for row in dict.fromkeys(rows) if np.isnan(self._points[row, 0, 0])]
+        if unknown:
+            self._points[unknown] = synthetic.landmarks(self._parameters.iloc[unknown], size=self._size)
         return self._points[list(rows)]
 
     def points_known(self, rows: Sequence[int]) -> Bool[ndarray, " k"]:

@@ -8,7 +8,7 @@ images with landmarks, masks, depth and surface coordinates, and into `attribute
 
 from fusiform.faces.synthetic._factors import ACTION_UNITS, EXPRESSIONS, FACTORS, IDENTITY_NUMBERS, Factor
 from fusiform.faces.synthetic._parts import CONCEPTS, MASKS, PARTS, REGIONS
-from fusiform.faces.synthetic._render import Rendering, render
+from fusiform.faces.synthetic._render import Rendering, landmarks, render
 from fusiform.faces.synthetic._sampling import sample_parameters
 from fusiform.faces.synthetic._sets import (
     PART_FACTORS,
@@ -36,6 +36,7 @@ __all__ = [
     "attributes",
     "confined",
     "counterfactual_pairs",
+    "landmarks",
     "pairs",
     "render",
     "sample_parameters",

@@ -5,11 +5,12 @@ import math
 import torch
 from torch import Tensor
 
+from fusiform.faces.synthetic._buffer import Camera
 from fusiform.faces.synthetic._math import span
 from fusiform.faces.synthetic._measures import Measures, brow_curve, lid_curves, lip_curves
-from fusiform.faces.synthetic._surface import face_theta
+from fusiform.faces.synthetic._surface import face_theta, head_points
 
-__all__ = ["landmark_charts"]
+__all__ = ["landmark_charts", "project_landmarks"]
 
 # The jaw line: degrees of azimuth and chart heights from ear to chin.
 _JAW_THETA = (88, 88, 88, 87, 84, 76, 62, 36, 0)
@@ -59,3 +60,9 @@ def landmark_charts(m: Measures) -> tuple[Tensor, Tensor]:
     cx, cy = torch.cat(xs, 1), torch.cat(ys, 1)
     edge = contour.T[:, None].expand(2, n, 17)
     return torch.cat((edge[0], face_theta(cx, cy, m)), 1), torch.cat((edge[1], cy), 1)
+
+
+def project_landmarks(m: Measures, camera: Camera) -> Tensor:
+    """The 68 points in a camera's buffer: x and y in samples, depth in dm, (3, n, 68)."""
+    theta, y = landmark_charts(m)
+    return camera.project(camera.place(head_points(theta, y, m)[0]))

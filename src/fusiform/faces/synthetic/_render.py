@@ -18,18 +18,18 @@ from fusiform.faces.synthetic._glasses import glasses_shells, lens_shells, paint
 from fusiform.faces.synthetic._grid import PER_PIXEL, any_of, average, nearest, samples_along, spread
 from fusiform.faces.synthetic._hair import hair_shells, paint_hair, paint_locks
 from fusiform.faces.synthetic._hats import hat_shells, paint_brim, paint_hat
-from fusiform.faces.synthetic._landmarks import landmark_charts
+from fusiform.faces.synthetic._landmarks import project_landmarks
 from fusiform.faces.synthetic._light import Light, light_of, shade
 from fusiform.faces.synthetic._measures import Measures, measure
 from fusiform.faces.synthetic._neckwear import paint_collar, paint_necklace, paint_necktie
 from fusiform.faces.synthetic._parts import BITS, CONCEPTS, PARTS
 from fusiform.faces.synthetic._picture import develop
 from fusiform.faces.synthetic._skin import paint_head
-from fusiform.faces.synthetic._surface import head_grid, head_points
+from fusiform.faces.synthetic._surface import head_grid
 from fusiform.faces.synthetic._truth import attributes
 from fusiform.faces.synthetic._worn import ear_shells, paint_earrings, paint_left_ear, paint_right_ear
 
-__all__ = ["Rendering", "render"]
+__all__ = ["Rendering", "landmarks", "render"]
 
 _SIZES = (32, 512)
 _THIN = ("glasses",)  # a shadow map of this grain would make a broad shade of its thin one
@@ -271,8 +271,7 @@ class _Drawing:
                 buffer.depth.gather(1, nearest_of).view(shape), coordinates)  # fmt: skip
 
     def _landmarks(self, depth: Tensor) -> tuple[Tensor, Tensor]:
-        theta, y = landmark_charts(self.m)
-        points = self.camera.project(self.camera.place(head_points(theta, y, self.m)[0]))
+        points = project_landmarks(self.m, self.camera)
         side = self.side
         column, row = points[0].floor().long(), points[1].floor().long()
         inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
@@ -303,6 +302,52 @@ def _for_each(task: Callable[[int], None], items: range) -> None:
                 list(pool.map(task, items))
     finally:
         torch.set_num_threads(threads)
+
+
+def _check_size(size: int) -> None:
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or not _SIZES[0] <= size <= _SIZES[1]:
+        raise SpecError(
+            f"The size of synthetic faces must be an int in [{_SIZES[0]}, {_SIZES[1]}] pixels; got {size!r}."
+        )
+
+
+def landmarks(parameters: pd.DataFrame, *, size: int = 112) -> np.ndarray:
+    """Where the 68 landmarks of faces lie, without drawing them: hundreds of times as fast, and the same numbers.
+
+    Parameters
+    ----------
+    parameters, size
+        As `render` takes them.
+
+    Returns
+    -------
+    ndarray
+        float32 ``(n, 68, 2)``, as `Rendering.landmarks`.
+
+    Raises
+    ------
+    DataError, SpecError
+        As `render` does.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"yaw": [0.0, 30.0]})
+    >>> bool((landmarks(table, size=48) == render(table, size=48).landmarks).all())
+    True
+    """
+    _check_size(size)
+    values = check(parameters)
+    out = np.empty((len(parameters), 68, 2), np.float32)
+
+    def some(start: int) -> None:
+        rows = slice(start, start + 1024)
+        with torch.inference_mode():
+            m = measure({name: column[rows] for name, column in values.items()}, torch.device("cpu"))
+            points = project_landmarks(m, gb.Camera(m, samples_along(int(size)), int(size) * PER_PIXEL))
+        out[rows] = points[:2].permute(1, 2, 0).numpy() / PER_PIXEL
+
+    _for_each(some, range(0, len(parameters), 1024))
+    return out
 
 
 def render(parameters: pd.DataFrame, *, size: int = 112, device: str | torch.device = "cpu") -> Rendering:
@@ -339,10 +384,7 @@ def render(parameters: pd.DataFrame, *, size: int = 112, device: str | torch.dev
     >>> faces.images.shape, faces.landmarks.shape, bool(faces.mask("nose").any())
     (torch.Size([2, 3, 48, 48]), (2, 68, 2), True)
     """
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or not _SIZES[0] <= size <= _SIZES[1]:
-        raise SpecError(
-            f"The size of synthetic faces must be an int in [{_SIZES[0]}, {_SIZES[1]}] pixels; got {size!r}."
-        )
+    _check_size(size)
     size, device = int(size), torch.device(device)
     values = check(parameters)
     n = len(parameters)
