@@ -46,8 +46,9 @@ def _anywhere(places: dict[str, Tensor]) -> Tensor:
 
 def paint_beard(c: Canvas, m: Measures) -> None:
     """Paint the hair of the face over skin, and mark what grows and where it could."""
-    where = (c.cy < 0.32) & (c.theta.abs() < 1.8)
-    patch = c.near(where)
+    side = c.theta.abs()
+    low = (c.cy < 0.25 - 0.9 * (0.68 - c.ax).clamp_min(0)) | (side > 0.95)  # the middle of the face has none
+    patch = c.near(low & (c.cy < 0.32) & (side < 1.8))
     if patch is None:
         return
     places, free = _places(patch, m), (c.parts_of(patch) & BITS["mouth"]) == 0

@@ -35,7 +35,7 @@ def paint_nose(c: Canvas, m: Measures) -> None:
 
 def paint_brows(c: Canvas, m: Measures) -> None:
     """Brows of single hairs that lean outwards."""
-    patch = c.near((c.ax > 0.03) & (c.ax < 0.68) & ((c.cy - m.brow_y - 0.02).abs() < 0.25) & c.front)
+    patch = c.near((c.ax > 0.03) & (c.ax < 0.68) & ((c.cy - m.brow_y - 0.02).abs() < 0.21) & c.front)
     if patch is None:
         return
     ax, cy = patch.ax, patch.cy
@@ -59,7 +59,7 @@ def paint_brows(c: Canvas, m: Measures) -> None:
 
 def paint_eyes(c: Canvas, m: Measures) -> None:
     """Eyeballs with iris and catch-light, lids, lashes and eye make-up."""
-    patch = c.near(((c.ax - m.eye_x).abs() < 1.55 * m.eye_w) & ((c.cy - m.eye_y).abs() < 0.3) & c.front)
+    patch = c.near(((c.ax - m.eye_x).abs() < 1.55 * m.eye_w) & ((c.cy - m.eye_y).abs() < 0.25) & c.front)
     if patch is None:
         return
     cx, ax, cy = patch.cx, patch.ax, patch.cy
@@ -155,7 +155,8 @@ def paint_lips(c: Canvas, m: Measures) -> Tensor:
     """Lips, the opening with teeth and tongue; returns the lower lip's edge over the whole canvas (n, k)."""
     s_all = c.cx / m.mouth_w
     bottom_all = lip_curves(s_all.clamp(-1, 1), m)[3]
-    patch = c.near((s_all.abs() < 1.12) & ((c.cy - m.mouth_y).abs() < 0.5) & c.front)
+    y = c.cy - m.mouth_y
+    patch = c.near((s_all.abs() < 1.12) & (y < 0.24 + 0.3 * m.gap) & (y > -0.24 - m.gap) & c.front)
     if patch is None:
         return bottom_all
     s, cy = patch.cx / m.mouth_w, patch.cy
