@@ -76,11 +76,17 @@ def factors(seed: int) -> pd.DataFrame:
 
 
 def ages(seed: int) -> pd.DataFrame:
-    """Eight people, a row each, who grow older."""
-    years = (5, 12, 20, 32, 45, 58, 72, 90)
-    return pd.concat(
-        [_plain(who, seed).assign(age=age) for who in range(8) for age in years], ignore_index=True
-    )
+    """Eight people, a row each, who grow older; their hair greys, and men's recedes."""
+    rows = []
+    for who in range(8):
+        for age in (5, 12, 20, 32, 45, 58, 72, 90):
+            face = _plain(who, seed).assign(age=age, eye_bags=max(0.0, (age - 40) / 60))
+            if age > 60:
+                face["hair_colour"] = "gray"
+            if age > 40 and face["male"].iloc[0] > 0.5:
+                face["hair_recession"] = np.clip(face["hair_recession"] + (age - 40) / 120, 0, 1)
+            rows.append(face)
+    return pd.concat(rows, ignore_index=True)
 
 
 def overlay(faces: Rendering) -> torch.Tensor:
