@@ -40,7 +40,7 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="(default 1 2)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 112, 224], help="(default 64 112 224)")
-    parser.add_argument("--faces", type=int, default=64, help="faces a round (default 64)")
+    parser.add_argument("--faces", type=int, default=128, help="faces a round (default 128)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default 5)")
     args = parser.parse_args()
     print(machine())

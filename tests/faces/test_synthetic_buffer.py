@@ -13,7 +13,7 @@ from fusiform.faces.synthetic import FACTORS, Rendering, landmarks, render, samp
 from fusiform.faces.synthetic import _buffer as gb
 from fusiform.faces.synthetic._factors import check
 from fusiform.faces.synthetic._measures import measure
-from fusiform.faces.synthetic._render import _build
+from fusiform.faces.synthetic._render import _build, _even
 
 SIDE = 48
 
@@ -172,3 +172,10 @@ def test_every_factor_has_a_description_and_a_default_within_its_range() -> None
             assert factor.low <= factor.default <= factor.high, name
         elif factor.kind == "categorical":
             assert factor.default in factor.levels, name
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "threads", "size"), [(0, 5, 2, 1), (4, 5, 2, 4), (6, 5, 2, 3), (11, 5, 2, 3), (11, 5, 1, 4)]
+)
+def test_chunks_are_even(n: int, most: int, threads: int, size: int) -> None:
+    assert _even(n, most, threads) == size

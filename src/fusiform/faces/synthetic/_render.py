@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ __all__ = ["Rendering", "landmarks", "render"]
 _SIZES = (32, 512)
 _THIN = ("glasses",)  # a shadow map of this grain would make a broad shade of its thin one
 _SMALL = 128  # up to this size a coarser grid of the head shows no difference
-_CPU_SAMPLES, _GPU_SAMPLES = 2**19, 2**24  # sample pixels of the faces drawn together
+_CPU_SAMPLES, _GPU_SAMPLES = 640_000, 2**24  # most sample pixels of the faces drawn together
 
 
 @dataclass(frozen=True)
@@ -304,6 +305,14 @@ def _for_each(task: Callable[[int], None], items: range) -> None:
         torch.set_num_threads(threads)
 
 
+def _even(n: int, most: int, threads: int) -> int:
+    """Size of equal chunks of n faces, at most so large, whose number busies all threads to the end."""
+    chunks = max(1, math.ceil(n / most))
+    if chunks > 1:
+        chunks = math.ceil(chunks / threads) * threads
+    return max(1, math.ceil(n / chunks))
+
+
 def _check_size(size: int) -> None:
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or not _SIZES[0] <= size <= _SIZES[1]:
         raise SpecError(
@@ -389,7 +398,7 @@ def render(parameters: pd.DataFrame, *, size: int = 112, device: str | torch.dev
     values = check(parameters)
     n = len(parameters)
     most = _CPU_SAMPLES if device.type == "cpu" else _GPU_SAMPLES
-    batch = max(1, most // samples_along(size) ** 2)
+    batch = _even(n, max(1, most // samples_along(size) ** 2), torch.get_num_threads())
     out = (
         torch.empty((n, 3, size, size), dtype=torch.uint8),
         torch.empty((n, 68, 2)),
