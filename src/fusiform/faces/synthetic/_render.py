@@ -398,7 +398,8 @@ def render(parameters: pd.DataFrame, *, size: int = 112, device: str | torch.dev
     values = check(parameters)
     n = len(parameters)
     most = _CPU_SAMPLES if device.type == "cpu" else _GPU_SAMPLES
-    batch = _even(n, max(1, most // samples_along(size) ** 2), torch.get_num_threads())
+    # Small pictures have the same coarse grids as large ones, so they are counted like 112 px.
+    batch = _even(n, max(1, most // samples_along(max(size, 112)) ** 2), torch.get_num_threads())
     out = (
         torch.empty((n, 3, size, size), dtype=torch.uint8),
         torch.empty((n, 68, 2)),
