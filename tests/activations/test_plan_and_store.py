@@ -3,10 +3,11 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from fusiform.activations import ActivationStore, plan
+from fusiform.activations import ActivationStore, Group, Plan, open_group, plan
 from fusiform.errors import RunError
 from fusiform.networks import Layer
 
@@ -21,30 +22,60 @@ def disk_with(monkeypatch, free):
 
 def test_what_fits_stays_in_memory(tmp_path):
     made = plan([CONV, FC], 1000, memory_gb=1, scratch=tmp_path)
-    assert made.groups == (("conv", "fc"),)
-    assert not made.on_disk
+    assert [group.layers for group in made.groups] == [("conv", "fc")]
+    assert made.groups[0].where == "memory"
+    assert made.n_passes == 1
     assert made.n_bytes == 850 * 1000 * 4
 
 
 def test_what_does_not_fit_is_spilled_in_one_pass(tmp_path, monkeypatch):
     disk_with(monkeypatch, 10**12)
     made = plan([CONV, FC], 10**6, memory_gb=1, scratch=tmp_path / "not" / "made" / "yet")
-    assert made.on_disk
-    assert len(made.groups) == 1
-    assert "on scratch disk" in str(made)
+    assert [group.where for group in made.groups] == ["disk"]
+    assert "spilled to scratch disk" in str(made)
 
 
 def test_a_small_disk_means_more_passes(tmp_path, monkeypatch):
     layers = [Layer(f"conv{i}", i, "Conv2d", (8, 10, 10), None, "conv") for i in range(4)]
     disk_with(monkeypatch, 2 * 7 * 10**9)
     made = plan(layers, 10**6, memory_gb=1, scratch=tmp_path)
-    assert made.groups == (("conv0", "conv1"), ("conv2", "conv3"))
+    assert [group.layers for group in made.groups] == [("conv0", "conv1"), ("conv2", "conv3")]
 
 
-def test_a_layer_that_fits_nowhere_says_what_to_do(tmp_path, monkeypatch):
+def test_cheap_passes_are_preferred_to_a_slow_disk(tmp_path, monkeypatch):
+    disk_with(monkeypatch, 10**12)
+    layers = [Layer(f"conv{i}", i, "Conv2d", (8, 10, 10), None, "conv") for i in range(4)]
+    options = {"memory_gb": 1, "scratch": tmp_path, "walks": 9}
+    cheap = plan(layers, 200_000, pass_seconds=1.0, **options)
+    assert [group.where for group in cheap.groups] == ["memory"] * 4
+    dear = plan(layers, 200_000, pass_seconds=1000.0, **options)
+    assert [group.where for group in dear.groups] == ["disk"]
+
+
+def test_only_what_does_not_fit_is_spilled_where_passes_are_cheap(tmp_path, monkeypatch):
+    disk_with(monkeypatch, 10**12)
+    made = plan([CONV, FC], 10**6, memory_gb=1, scratch=tmp_path, pass_seconds=0.01)
+    assert [(group.layers, group.where) for group in made.groups] == [
+        (("fc",), "memory"),
+        (("conv",), "disk"),
+    ]
+    assert made.n_passes == 2
+
+
+def test_a_layer_that_fits_nowhere_is_computed_anew(tmp_path, monkeypatch):
+    disk_with(monkeypatch, 10**9)
+    made = plan([CONV], 10**6, memory_gb=1, scratch=tmp_path, walks=2)
+    (group,) = made.groups
+    assert group.where == "recompute"
+    assert group.window * 10**6 * 4 <= 10**9
+    assert made.n_passes == 2 * -(-800 // group.window)
+    assert "computed anew" in str(made)
+
+
+def test_a_budget_that_holds_next_to_nothing_says_what_to_do(tmp_path, monkeypatch):
     disk_with(monkeypatch, 10**9)
     with pytest.raises(RunError, match=r"'conv' needs 3.2 GB for 1000000 faces.*fewer faces"):
-        plan([CONV], 10**6, memory_gb=1, scratch=tmp_path)
+        plan([CONV], 10**6, memory_gb=0.1, scratch=tmp_path)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -59,9 +90,47 @@ def test_a_store_gives_back_what_was_streamed(tmp_path, on_disk, block):
             store.update(CONV, rows, live)
             live.zero_()  # an in-place operation after the tap
             store.update(FC, rows, fc[rows])
-        assert torch.equal(torch.cat(list(store.blocks("conv")), dim=1), conv.flatten(1))
-        assert torch.equal(torch.cat(list(store.blocks("fc")), dim=1), fc)
+        for name, whole in (("conv", conv.flatten(1)), ("fc", fc)):
+            held = store.of(name)
+            assert torch.equal(held.level, whole[:4].median(dim=0).values)
+            blocks = dict_of(held.blocks())
+            assert torch.equal(torch.cat(list(blocks.values()), dim=1), whole - held.level)
+            for columns, part in held.blocks(6, among=np.array([17, 40])):
+                assert {17, 40} & set(range(columns.start, columns.stop))
+                assert torch.equal(part, (whole - held.level)[:6, columns])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_window_of_features(tmp_path):
+    conv = torch.randn(10, 8, 10, 10)
+    with ActivationStore([CONV], 10, block_columns=64, scratch=None, columns=slice(100, 250)) as store:
+        store.update(CONV, slice(0, 10), conv)
+        held = store.of("conv")
+        whole = torch.cat([block for _, block in held.blocks()], dim=1) + held.level
+        assert torch.allclose(whole, conv.flatten(1)[:, 100:250], atol=1e-6)
+
+
+def test_wherever_activations_lie_they_are_the_same(small_net, planted_faces, tmp_path):
+    order = np.arange(40)[::-1].copy()
+    layer = small_net.layer("stage2")
+    found = {}
+    for where in ("memory", "disk", "recompute"):
+        group = Group(("stage2",), where, 0, 300)
+        work = Plan((group,), 40, 1, 128, {"stage2": 1152})
+        opened = open_group(small_net, planted_faces, group, work, order, batch_size=16, scratch=tmp_path)
+        with opened as (of, drop):
+            held = of("stage2")
+            blocks = dict_of(held.blocks())
+            found[where] = torch.cat(list(blocks.values()), dim=1) + held.level
+            drop("stage2")
+    expected = small_net.activations(small_net.prepare(planted_faces.images(order)), ["stage2"])["stage2"]
+    assert layer.shape == (8, 12, 12)
+    for where, values in found.items():
+        assert torch.allclose(values, expected.detach().flatten(1), atol=1e-5), where
+
+
+def dict_of(blocks):
+    return {(columns.start, columns.stop): block for columns, block in blocks}
 
 
 def test_a_scratch_file_cut_short_is_said(tmp_path):
@@ -70,7 +139,7 @@ def test_a_scratch_file_cut_short_is_said(tmp_path):
         (file,) = [p for folder in tmp_path.iterdir() for p in folder.iterdir()]
         os.truncate(file, 10)
         with pytest.raises(RunError, match="layer 'fc' has been cut short"):
-            list(store.blocks("fc"))
+            list(store.of("fc").blocks())
 
 
 def test_a_full_scratch_disk_is_said_and_cleaned_up(tmp_path, monkeypatch):

@@ -303,6 +303,31 @@ def test_misspelt_layer_offers_the_nearest(make_net):
         make_net("residual").layer("layer1.0.con1")
 
 
+def test_a_module_that_gives_a_tuple_is_no_layer_and_says_so():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(x), x
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.two = Two()
+
+        def forward(self, x):
+            first, second = self.two(x)
+            return first + second
+
+    net = FaceNetwork(Outer(), NetworkCard(name="outer", input_size=(4, 4)))
+    with pytest.raises(
+        LayerError, match=r"'two' is a module of 'outer' but no layer: it gives a tuple.*there are: 'two.relu', 'add'"
+    ):
+        net.layer("two")
+
+
 def test_a_card_that_does_not_fit_the_module_says_so():
     module = nn.Sequential(nn.Flatten(), nn.Linear(10, 2))
     net = FaceNetwork(module, NetworkCard(name="bad", input_size=(8, 8)))

@@ -14,6 +14,7 @@ from fusiform.runs import Run
 
 LAYERS = ["stage2", "pool"]
 ATTRIBUTES = ["Eyeglasses", "Smiling", "yaw"]
+ENTIRE = {"units": ("layer",), "scale": "pooled"}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def net(small_net):
 
 @pytest.fixture(scope="module")
 def table(net, faces):
-    return probe_layers(net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80)
+    return probe_layers(net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80, **ENTIRE)
 
 
 def value(table, layer, attribute, split, metric):
@@ -80,6 +81,8 @@ def test_columns_and_intervals(table):
         "features",
         "unit_kind",
         "unit",
+        "vip",
+        "regularisation",
         "attribute",
         "kind",
     ]
@@ -94,7 +97,7 @@ def test_columns_and_intervals(table):
 
 
 def test_what_is_planted_is_found_and_what_is_shuffled_is_not(net, faces):
-    probes = probe_layers(net, faces, ["Eyeglasses", "shuffled", "yaw", "noise"], ["stage2"])
+    probes = probe_layers(net, faces, ["Eyeglasses", "shuffled", "yaw", "noise"], ["stage2"], **ENTIRE)
     test = probes[probes.split == "test"].set_index(["attribute", "metric"])
     assert test.loc[("Eyeglasses", "balanced_accuracy"), "value"] > 0.95
     assert test.loc[("Eyeglasses", "balanced_accuracy"), "lower"] > 0.85
@@ -106,7 +109,7 @@ def test_what_is_planted_is_found_and_what_is_shuffled_is_not(net, faces):
 
 def test_memory_and_scratch_disk_give_the_same_numbers(net, faces, table, tmp_path):
     spilled = probe_layers(
-        net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80, memory_gb=0.01, scratch=tmp_path
+        net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80, memory_gb=0.14, scratch=tmp_path, **ENTIRE
     )
     np.testing.assert_allclose(spilled.value, table.value, atol=5e-3)
     assert list(tmp_path.iterdir()) == []
@@ -114,13 +117,13 @@ def test_memory_and_scratch_disk_give_the_same_numbers(net, faces, table, tmp_pa
 
 def test_finished_layers_are_not_computed_again(net, faces, table, tmp_path, monkeypatch):
     run = Run.start(tmp_path / "run", {"study": "test"})
-    first = probe_layers(net, faces, ATTRIBUTES, LAYERS[:1], n_train=200, n_valid=80, run=run)
+    first = probe_layers(net, faces, ATTRIBUTES, LAYERS[:1], n_train=200, n_valid=80, run=run, **ENTIRE)
     streamed = []
-    from fusiform.probing import _probe
+    from fusiform.activations import _open
 
-    inner = _probe.stream
-    monkeypatch.setattr(_probe, "stream", lambda *a, **k: streamed.append(a[2]) or inner(*a, **k))
-    both = probe_layers(net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80, run=run)
+    inner = _open.stream
+    monkeypatch.setattr(_open, "stream", lambda *a, **k: streamed.append(a[2]) or inner(*a, **k))
+    both = probe_layers(net, faces, ATTRIBUTES, LAYERS, n_train=200, n_valid=80, run=run, **ENTIRE)
     assert streamed == [("pool",)]
     pd.testing.assert_frame_equal(both[both.layer == LAYERS[0]].reset_index(drop=True), first)
     np.testing.assert_allclose(both.value, table.value, atol=1e-6)
@@ -129,7 +132,7 @@ def test_finished_layers_are_not_computed_again(net, faces, table, tmp_path, mon
 def test_more_than_two_classes(net, faces):
     third = pd.cut(faces.table.yaw.astype(float), 3, labels=["left", "front", "right"]).astype("string")
     turned = faces.with_attribute("pose", third.to_numpy(), Attribute(kind="categorical"))
-    probes = probe_layers(net, turned, ["pose"], ["stage2"], n_train=300)
+    probes = probe_layers(net, turned, ["pose"], ["stage2"], n_train=300, **ENTIRE)
     row = probes[(probes.split == "test") & (probes.metric == "balanced_accuracy")].iloc[0]
     assert row.chance == pytest.approx(1 / 3)
     assert row.value > 0.8
@@ -161,7 +164,7 @@ def test_a_layer_that_never_varies_is_at_chance(faces):
             return self.fc(self.pool(x).flatten(1))
 
     deaf = FaceNetwork(Deaf(), NetworkCard(name="deaf", input_size=(48, 48)))
-    probes = probe_layers(deaf, faces, ["Eyeglasses", "yaw"], ["fc"], n_train=200)
+    probes = probe_layers(deaf, faces, ["Eyeglasses", "yaw"], ["fc"], n_train=200, **ENTIRE)
     test = probes[probes.split == "test"].set_index("metric")
     assert test.value["balanced_accuracy"] == 0.5
     assert test.value["auc"] == 0.5
@@ -173,8 +176,6 @@ def test_errors(net, faces):
         probe_layers(net, faces, ["Smiling"], ["stag2"])
     with pytest.raises(DataError, match="did you mean 'Smiling'"):
         probe_layers(net, faces, ["Smilin"], ["pool"])
-    with pytest.raises(SpecError, match="units"):
-        probe_layers(net, faces, ["Smiling"], ["pool"], units=("neurons",))
     with pytest.raises(SpecError, match="n_components >= 1"):
         probe_layers(net, faces, ["Smiling"], ["pool"], n_components=0)
 

@@ -90,7 +90,8 @@ def test_whatever_multiplies_by_the_gram_matrix_stands_for_it():
         def __len__(self):
             return len(X)
 
-        def __matmul__(self, vectors):
+        def products(self, vectors, owners):
+            assert (owners == 0).all()
             return X @ (X.T @ vectors)
 
     X = torch.from_numpy(np.random.default_rng(5).normal(size=(25, 70)))
@@ -110,3 +111,41 @@ def test_tolerances_decide_when_components_end():
     (fine,) = dual_pls(gram, [np.arange(20)], [y], rank_tolerance=1e-12)
     (soon,) = dual_pls(gram, [np.arange(20)], [y], target_tolerance=2.0)
     assert (coarse.n_components, fine.n_components, soon.n_components) == (2, 3, 1)
+
+
+def test_every_block_may_have_a_gram_matrix_and_a_number_of_components_of_its_own():
+    rng = np.random.default_rng(8)
+    features = [torch.from_numpy(rng.normal(size=(30, 60))) for _ in range(2)]
+    rows = [np.arange(20), np.arange(10, 30)]
+    targets = [rng.normal(size=20), rng.normal(size=(20, 2))]
+
+    class Products:
+        dtype = torch.float64
+
+        def __len__(self):
+            return 30
+
+        def products(self, vectors, owners):
+            return torch.stack(
+                [features[o] @ (features[o].T @ v) for o, v in zip(owners, vectors.T, strict=True)], dim=1
+            )
+
+    together = dual_pls(Products(), rows, targets, [3, 5])
+    for X, own_rows, y, fit, count in zip(features, rows, targets, together, (3, 5), strict=True):
+        (alone,) = dual_pls(X @ X.T, [own_rows], [y], count)
+        assert fit.n_components == count
+        np.testing.assert_allclose(np.abs(fit.scores), np.abs(alone.scores), atol=1e-10)
+        np.testing.assert_allclose(fit.directions @ fit.inverse, fit.coefficients, atol=1e-12)
+
+
+def test_directions_are_mixed_residual_targets():
+    rng = np.random.default_rng(9)
+    X, y = torch.from_numpy(rng.normal(size=(25, 70))), rng.normal(size=(25, 3))
+    (fit,) = dual_pls(X @ X.T, [np.arange(25)], [y], 4)
+    residual = y - y.mean(axis=0)
+    for component in range(4):
+        np.testing.assert_allclose(
+            residual @ fit.mixing[:, component], fit.directions[:, component], atol=1e-10
+        )
+        t = fit.scores[:, : component + 1]
+        residual = (y - y.mean(axis=0)) - t @ (t.T @ (y - y.mean(axis=0)))

@@ -4,15 +4,49 @@ from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from fusiform.errors import RunError
 from fusiform.networks import Layer
 from fusiform.runs import explain_full_disk
+
+
+class Activations(Protocol):
+    """One layer's activations of many images, walked through in blocks of features.
+
+    Features are counted as in the flattened layer: channel by channel, row by row. Each is held less a level of its
+    own (`level`), so that single precision does not lose what varies beside what is constant.
+    """
+
+    @property
+    def level(self) -> Float[Tensor, " m"]:
+        """What was taken off each feature."""
+        ...
+
+    def blocks(
+        self, rows: int | None = None, among: Int[ndarray, " k"] | None = None
+    ) -> Iterator[tuple[slice, Float[Tensor, "n b"]]]:
+        """Walk through the features.
+
+        Parameters
+        ----------
+        rows : int, optional
+            Only the first images; all when not given.
+        among : int array, optional
+            Only blocks that hold one of these features, ascending; all when not given.
+
+        Yields
+        ------
+        slice, tensor of shape (rows, b)
+            Which features, and their values less `level`, float32; do not write to it.
+        """
+        ...
 
 
 class ActivationStore:
@@ -30,22 +64,34 @@ class ActivationStore:
         Features a block.
     scratch : Path or None
         Folder in which scratch files are made; None keeps everything in memory.
+    columns : slice, optional
+        Only these features of each layer; all when not given.
 
     Examples
     --------
     >>> layer = Layer("fc", 0, "Linear", (5,), None, "fc")
     >>> with ActivationStore([layer], 4, block_columns=3, scratch=None) as store:
     ...     store.update(layer, slice(0, 4), torch.arange(20.0).reshape(4, 5))
-    ...     [tuple(block.shape) for block in store.blocks("fc")]
-    [(4, 3), (4, 2)]
+    ...     [(columns, tuple(block.shape)) for columns, block in store.of("fc").blocks()]
+    [(slice(0, 3, None), (4, 3)), (slice(3, 5, None), (4, 2))]
     """
 
     def __init__(
-        self, layers: list[Layer], n_images: int, *, block_columns: int, scratch: Path | None
+        self,
+        layers: list[Layer],
+        n_images: int,
+        *,
+        block_columns: int,
+        scratch: Path | None,
+        columns: slice | None = None,
     ) -> None:
-        self._features = {layer.name: prod(layer.shape) for layer in layers}
+        self._columns = columns or slice(None)
+        self._features = {
+            layer.name: len(range(*self._columns.indices(prod(layer.shape)))) for layer in layers
+        }
         self._n = n_images
         self._block = block_columns
+        self._levels: dict[str, Tensor] = {}
         self._memory: dict[str, Tensor] = {}
         self._files: dict[str, int] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -84,11 +130,15 @@ class ActivationStore:
         activations : tensor, shape (k, ...)
             Their activations.
         """
-        flat = activations.detach().flatten(1).to("cpu", torch.float32)
+        flat = activations.detach().flatten(1)[:, self._columns].to("cpu", torch.float32)
+        if layer.name not in self._levels:
+            # The median: exact where a feature is constant, and zero for a unit that seldom fires.
+            self._levels[layer.name] = flat.median(dim=0).values
+        level = self._levels[layer.name]
         if self._folder is None:
-            self._memory[layer.name][rows] = flat
+            torch.sub(flat, level, out=self._memory[layer.name][rows])
             return
-        values = flat.numpy()
+        values = (flat - level).numpy()
         with explain_full_disk(Path(self._folder.name)):
             for start in range(0, values.shape[1], self._block):
                 block = np.ascontiguousarray(values[:, start : start + self._block])
@@ -107,34 +157,36 @@ class ActivationStore:
         if name in self._files:
             os.ftruncate(self._files[name], 0)
 
-    def blocks(self, name: str) -> Iterator[Tensor]:
-        """Walk through a layer's column blocks.
+    def of(self, name: str) -> Activations:
+        """Activations of one layer.
 
         Parameters
         ----------
         name : str
             The layer.
 
-        Yields
-        ------
-        tensor, shape (n_images, at most block_columns)
-            Float32 features of all images; do not write to it.
-
-        Raises
-        ------
-        RunError
-            If the scratch file was shortened or deleted meanwhile.
+        Returns
+        -------
+        Activations
+            They can be walked through as often as needed; a walk raises RunError if the scratch file was shortened
+            or deleted meanwhile.
         """
-        features = self._features[name]
-        for start in range(0, features, self._block):
-            columns = min(self._block, features - start)
-            if self._folder is None:
-                yield self._memory[name][:, start : start + columns]
-            else:
-                yield self._read(name, 4 * start * self._n, columns)
+        return _Stored(self, name)
 
-    def _read(self, name: str, offset: int, columns: int) -> Tensor:
-        block = torch.empty(self._n, columns)
+    def _blocks(self, name: str, rows: int | None, among: ndarray | None) -> Iterator[tuple[slice, Tensor]]:
+        features = self._features[name]
+        n = self._n if rows is None else rows
+        for start in range(0, features, self._block):
+            columns = slice(start, min(start + self._block, features))
+            if among is not None and not _any_inside(among, columns):
+                continue
+            if self._folder is None:
+                yield columns, self._memory[name][:n, columns]
+            else:
+                yield columns, self._read(name, 4 * start * self._n, n, columns.stop - start)
+
+    def _read(self, name: str, offset: int, rows: int, columns: int) -> Tensor:
+        block = torch.empty(rows, columns)
         view = block.numpy().view(np.uint8).data.cast("B")
         while view:
             count = os.preadv(self._files[name], [view], offset)
@@ -145,6 +197,25 @@ class ActivationStore:
                 )
             view, offset = view[count:], offset + count
         return block
+
+
+class _Stored:
+    def __init__(self, store: ActivationStore, name: str) -> None:
+        self._store, self._name = store, name
+
+    @property
+    def level(self) -> Float[Tensor, " m"]:
+        return self._store._levels[self._name]
+
+    def blocks(
+        self, rows: int | None = None, among: Int[ndarray, " k"] | None = None
+    ) -> Iterator[tuple[slice, Float[Tensor, "n b"]]]:
+        return self._store._blocks(self._name, rows, among)
+
+
+def _any_inside(ascending: ndarray, columns: slice) -> bool:
+    position = np.searchsorted(ascending, columns.start)
+    return bool(position < len(ascending) and ascending[position] < columns.stop)
 
 
 def _write_all(file: int, block: np.ndarray, offset: int) -> None:

@@ -125,6 +125,12 @@ class FaceNetwork:
             if layer.name == name:
                 return layer
         names = [layer.name for layer in self._listing.layers]
+        if name and name in dict(self.module.named_modules()):
+            raise LayerError(
+                f"'{name}' is a module of '{self.card.name}' but no layer: it gives a tuple or something else than one "
+                "tensor with the images first, only reshapes or passes on, or is not reached; "
+                f"{nearest(name, names)}"
+            )
         raise LayerError(f"'{self.card.name}' has no layer '{name}'; {nearest(name, names)}")
 
     def default_layers(self) -> list[Layer]:

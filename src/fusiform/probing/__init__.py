@@ -1,8 +1,31 @@
-"""What each layer knows: probes on whole layers, exact and for all attributes together."""
+"""What each layer, channel and neuron knows: exact probes for all attributes together."""
 
+from fusiform.probing._ablation import ablate, ablation_summary
+from fusiform.probing._confounds import ConfoundedDraw, confounded_draws
+from fusiform.probing._consistency import detect_manipulation
+from fusiform.probing._frozen import ProbeSet, fit_probes
+from fusiform.probing._identification import identify
 from fusiform.probing._pls import PLS
-from fusiform.probing._probe import best_layers, probe_layers
+from fusiform.probing._probe import Probes, best_layers, probe_layers, probe_network
 from fusiform.probing._sampling import Draw, Sampling, sample
 from fusiform.probing._verification import verify_layers
 
-__all__ = ["PLS", "Draw", "Sampling", "best_layers", "probe_layers", "sample", "verify_layers"]
+__all__ = [
+    "PLS",
+    "ConfoundedDraw",
+    "Draw",
+    "ProbeSet",
+    "Probes",
+    "Sampling",
+    "ablate",
+    "ablation_summary",
+    "best_layers",
+    "confounded_draws",
+    "detect_manipulation",
+    "fit_probes",
+    "identify",
+    "probe_layers",
+    "probe_network",
+    "sample",
+    "verify_layers",
+]

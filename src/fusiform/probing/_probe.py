@@ -1,26 +1,50 @@
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from tempfile import gettempdir
+from typing import get_args
 
 import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Float, Int
-from numpy import ndarray
-from torch import Tensor
 
-from fusiform.activations import ActivationStore, plan, stream
-from fusiform.errors import SpecError
+from fusiform.activations import Group, Plan, open_group, plan, stream
+from fusiform.errors import SpecError, nearest
 from fusiform.faces import FaceSet
 from fusiform.networks import FaceNetwork, Layer
-from fusiform.probing._gram import pooled_gram, project
-from fusiform.probing._measures import PRIMARY, measure
+from fusiform.probing._cost import Cost, cheapest
+from fusiform.probing._layer import Probing, probe_layer, probing_of
+from fusiform.probing._measures import PRIMARY
 from fusiform.probing._sampling import Draw, Sampling, sample
+from fusiform.probing._scales import Scale
 from fusiform.runs import Progress, Run
-from fusiform.statistics import dual_pls
+
+UNITS = ("layer", "channels", "neurons")
+_WALKS = 9  # through each layer's activations, where 8 components are taken in Krylov steps
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What `probe_network` measured.
+
+    Attributes
+    ----------
+    table : DataFrame
+        As from `probe_layers`.
+    neurons : DataFrame
+        Neurons spread evenly over importance, each probed alone on validation: ``network, layer, depth, attribute,
+        kind, unit, vip, mean_activation`` (on positive training images) ``, value, n``.
+    histogram : DataFrame
+        Importance of all neurons: ``network, layer, depth, attribute, kind, low, high, count``.
+    also : dict of str to DataFrame
+        Tables like `table` of further draws, by their name.
+    """
+
+    table: pd.DataFrame
+    neurons: pd.DataFrame
+    histogram: pd.DataFrame
+    also: dict[str, pd.DataFrame]
 
 
 def probe_layers(
@@ -31,8 +55,10 @@ def probe_layers(
     *,
     n_train: int = 2048,
     n_valid: int = 6144,
-    units: Sequence[str] = ("layer",),
+    units: Sequence[str] = UNITS,
+    top: int = 8,
     n_components: int = 8,
+    scale: Scale = "subset",
     seed: int = 0,
     memory_gb: float = 4.0,
     batch_size: int = 32,
@@ -41,12 +67,16 @@ def probe_layers(
     run: Run | None = None,
     scratch: Path | None = None,
 ) -> pd.DataFrame:
-    """Measure how well each attribute can be read out of each layer.
+    """Measure how well each attribute can be read out of each layer, its best channels and its best neurons.
 
-    Every layer's activations, each feature scaled to unit variance over all training images, are projected
-    by partial least squares onto 8 dimensions, for each attribute on its own balanced draw; QDA on them
-    tells the classes apart, and the PLS regression itself predicts continuous attributes. All
-    attributes share one Gram matrix a layer, and the faces pass through the network once.
+    Every attribute has its own balanced draw of images. A layer's activations on it are projected by partial least
+    squares onto 8 dimensions; QDA on them tells the classes apart, and the PLS regression itself predicts
+    continuous attributes. The importance of every neuron in the projection (VIP) names the best neurons, and
+    averaged over positions the best channels; those are probed one by one and together, channels by PLS and QDA,
+    neurons by QDA alone.
+
+    The faces pass through the network once, as long as activations fit in memory or on disk. No layer's matrix has to
+    exist whole in memory: partial least squares needs its columns block by block, for all attributes together.
 
     Parameters
     ----------
@@ -60,20 +90,25 @@ def probe_layers(
         Which layers; block outputs, pools and fully connected layers when not given.
     n_train, n_valid : int, default 2048 and 6144
         Images an attribute at the most; see `sample`.
-    units : sequence of str, default ("layer",)
-        Granularity; only entire layers are measured.
+    units : sequence of str, default ("layer", "channels", "neurons")
+        Granularities. Fully connected layers have no channels.
+    top : int, default 8
+        Channels and neurons probed an attribute.
     n_components : int, default 8
         Dimensions of the projection.
+    scale : {"subset", "pooled"}, default "subset"
+        Whether features are scaled to unit variance over each attribute's own training images, as scikit-learn
+        would, or over those of all attributes together, which is cheaper.
     seed : int, default 0
         Of the split, the draws and the intervals.
     memory_gb : float, default 4
-        Budget for activations and matrices in GB; what does not fit is spilled to scratch files.
+        Budget for activations and matrices in GB; what does not fit is spilled to scratch files, or computed anew.
     batch_size : int, default 32
         Faces a forward pass.
     sampling : Sampling, optional
         A split and draws made before, so that several networks see the same; made here when not given.
     progress : Progress, optional
-        Where to show progress; silent when not given.
+        Where to show the plan and progress; silent when not given.
     run : Run, optional
         A run folder in which finished layers are kept, so that a second start continues.
     scratch : Path, optional
@@ -82,9 +117,11 @@ def probe_layers(
     Returns
     -------
     DataFrame
-        A row a layer, attribute, split and metric: ``network, layer, depth, role, block, unit_kind, unit,
-        attribute, kind, split, metric, value, lower, upper, chance, n, n_identities``. Intervals are 95%
-        and resample identities.
+        A row a layer, unit, attribute, split and metric: ``network, layer, depth, role, block, features,
+        unit_kind, unit, vip, regularisation, attribute, kind, split, metric, value, lower, upper, chance, n,
+        n_identities``. `unit_kind` is ``"layer"``; ``"channels"`` and ``"neurons"``, the best ones together;
+        ``"channel"`` and ``"neuron"``, one alone, `unit` being ``"17"`` or ``"17[3,4]"`` (channel 17, row 3, column 4).
+        `regularisation` is what QDA's covariances needed. Intervals are 95% and resample identities.
 
     Raises
     ------
@@ -94,6 +131,8 @@ def probe_layers(
         If nothing can be probed; says why.
     NetworkError
         If a layer gives NaN or infinite activations.
+    RunError
+        If neither memory nor disk suffices, or a scratch file was lost; finished layers are kept.
 
     References
     ----------
@@ -105,54 +144,135 @@ def probe_layers(
     >>> from fusiform.networks import load_network
     >>> faces = open_faces("synthetic?n=600&seed=1&size=32")
     >>> table = probe_layers(load_network("demo"), faces, ["Male"], ["pool"])
-    >>> sorted(table.metric.unique())
-    ['accuracy', 'auc', 'balanced_accuracy']
+    >>> sorted(table.unit_kind.unique())
+    ['layer', 'neuron', 'neurons']
     """
-    if tuple(units) != ("layer",):
-        raise SpecError(
-            f"The 'units' of probe_layers must be ('layer',): only entire layers are measured; got {units!r}."
-        )
-    if n_components < 1 or n_train < 4 or n_valid < 2:
-        raise SpecError(
-            "probe_layers needs n_components >= 1, n_train >= 4 and n_valid >= 2; got "
-            f"{n_components}, {n_train} and {n_valid}."
-        )
+    return probe_network(
+        net,
+        faces,
+        attributes,
+        layers,
+        n_train=n_train,
+        n_valid=n_valid,
+        units=units,
+        top=top,
+        n_components=n_components,
+        scale=scale,
+        vip_neurons=0,
+        seed=seed,
+        memory_gb=memory_gb,
+        batch_size=batch_size,
+        sampling=sampling,
+        progress=progress,
+        run=run,
+        scratch=scratch,
+    ).table
+
+
+def probe_network(
+    net: FaceNetwork,
+    faces: FaceSet,
+    attributes: Sequence[str] | None = None,
+    layers: Sequence[str] | None = None,
+    *,
+    n_train: int = 2048,
+    n_valid: int = 6144,
+    units: Sequence[str] = UNITS,
+    top: int = 8,
+    n_components: int = 8,
+    scale: Scale = "subset",
+    vip_neurons: int = 50,
+    also: Mapping[str, Sequence[Draw]] | None = None,
+    seed: int = 0,
+    memory_gb: float = 4.0,
+    batch_size: int = 32,
+    sampling: Sampling | None = None,
+    progress: Progress | None = None,
+    run: Run | None = None,
+    scratch: Path | None = None,
+) -> Probes:
+    """Probe as `probe_layers` does, with all that a study wants to know beside.
+
+    Parameters
+    ----------
+    net, faces, attributes, layers, n_train, n_valid, units, top, n_components, scale, seed, memory_gb, batch_size
+        As for `probe_layers`.
+    vip_neurons : int, default 50
+        Neurons probed alone whose importance is spread evenly (Diniz 2020, section 5.3).
+    also : mapping of str to sequence of Draw, optional
+        Further draws, probed on entire layers in the same passes: shuffled labels, balanced confounders.
+    sampling, progress, run, scratch
+        As for `probe_layers`.
+
+    Returns
+    -------
+    Probes
+        The tables.
+
+    Raises
+    ------
+    FusiformError
+        As `probe_layers` does.
+
+    Examples
+    --------
+    >>> from fusiform.faces import open_faces
+    >>> from fusiform.networks import load_network
+    >>> faces = open_faces("synthetic?n=600&seed=1&size=32")
+    >>> probes = probe_network(load_network("demo"), faces, ["Male"], ["pool"], vip_neurons=5)
+    >>> len(probes.neurons)
+    5
+    """
+    units = checked_units(units)
+    _check_numbers(n_components, n_train, n_valid, top, scale)
     chosen = [net.layer(name) for name in layers] if layers is not None else net.default_layers()
     sampling = sampling or sample(faces, attributes, n_train=n_train, n_valid=n_valid, seed=seed)
     progress = progress or Progress(quiet=True)
-    done = {layer.name: run.part(_part(net, layer)) if run is not None else None for layer in chosen}
+    name = net.card.name
+    done = {layer.name: _finished(run, net, layer) for layer in chosen}
     missing = [layer for layer in chosen if done[layer.name] is None]
     if len(missing) < len(chosen):
-        progress.say(
-            f"{net.card.name}: {len(chosen) - len(missing)} of {len(chosen)} layers were finished before"
-        )
-    probe = partial(_probe_layer, net, sampling, n_components=n_components, seed=seed)
-    order = np.concatenate([sampling.pool, np.setdiff1d(sampling.others, sampling.pool)])
-    n_pool = len(sampling.pool)
+        progress.say(f"{name}: {len(chosen) - len(missing)} of {len(chosen)} layers were finished before")
     scratch = scratch or (run.path / "parts" if run is not None else Path(gettempdir()))
-    # The Gram matrix in float32 and float64, its copy for the solves, and the scores of all attributes.
-    reserved = n_pool**2 * 20 + len(order) * len(sampling.draws) * n_components * 12
-    work = plan(missing, len(order), memory_gb=memory_gb, reserved_bytes=reserved, scratch=scratch)
     if missing:
-        progress.say(f"{net.card.name}: {work}")
-    by_name = {layer.name: layer for layer in missing}
-    for number, group in enumerate(work.groups if missing else (), start=1):
-        members = [by_name[name] for name in group]
-        label = f" (pass {number} of {len(work.groups)})" if len(work.groups) > 1 else ""
-        with ActivationStore(
-            members, len(order), block_columns=work.block_columns, scratch=scratch if work.on_disk else None
-        ) as store:
-            step = progress.task(f"{net.card.name}: faces through the network{label}")
-            stream(net, faces, group, [store], indices=order, batch_size=batch_size, progress=step)
-            step = progress.task(f"{net.card.name}: probing layers{label}")
-            for count, layer in enumerate(members, start=1):
-                table = probe(layer, partial(store.blocks, layer.name), order)
-                store.drop(layer.name)
-                done[layer.name] = table
-                if run is not None:
-                    run.write_part(_part(net, layer), table)
-                step(count, len(members))
-    return pd.concat([done[layer.name] for layer in chosen], ignore_index=True)
+        asked = probing_of(
+            net,
+            sampling,
+            also=also,
+            units=units,
+            top=top,
+            n_components=n_components,
+            vip_neurons=vip_neurons,
+            scale=scale,
+            seed=seed,
+            memory_gb=memory_gb,
+        )
+        second = pass_seconds(net, faces, asked.order, batch_size)
+        work = planned(asked, missing, second, memory_gb, scratch)
+        costs = costs_of(asked, missing, work, second)
+        progress.say(f"{name}: {_described(work, costs, second)}")
+        by_name = {layer.name: layer for layer in missing}
+        for number, group in enumerate(work.groups, start=1):
+            label = f" (group {number} of {len(work.groups)})" if len(work.groups) > 1 else ""
+            passing = progress.task(f"{name}: faces through the network{label}")
+            opened = open_group(
+                net, faces, group, work, asked.order, batch_size=batch_size, scratch=scratch, progress=passing
+            )
+            with opened as (of, drop):
+                step = progress.task(f"{name}: probing layers{label}")
+                for count, layer_name in enumerate(group.layers):
+                    layer = by_name[layer_name]
+                    tables = probe_layer(
+                        asked,
+                        layer,
+                        of(layer_name),
+                        costs[layer_name].method,
+                        _share(step, count, len(group.layers)),
+                    )
+                    drop(layer_name)
+                    done[layer_name] = tables
+                    _keep(run, net, layer, tables)
+    return _joined([done[layer.name] for layer in chosen], list(also or {}))
 
 
 def best_layers(probes: pd.DataFrame) -> pd.DataFrame:
@@ -162,7 +282,7 @@ def best_layers(probes: pd.DataFrame) -> pd.DataFrame:
     ----------
     probes : DataFrame
         From `probe_layers`, with a column ``control`` that marks the random-weights control; the control
-        is compared at the layer that is best for it.
+        is compared at the layer that is best for it. Only entire layers are looked at.
 
     Returns
     -------
@@ -181,6 +301,8 @@ def best_layers(probes: pd.DataFrame) -> pd.DataFrame:
     >>> best_layers(probes)[["layer", "value"]].values.tolist()
     [['b', 0.7]]
     """
+    if "unit_kind" in probes:
+        probes = probes[probes.unit_kind == "layer"]
     primary = probes[probes.metric == probes.kind.map(PRIMARY)].reset_index(drop=True)
     keys = ["network", "control", "attribute", "layer"]
     valid = primary[primary.split == "valid"]
@@ -209,55 +331,121 @@ def best_layers(probes: pd.DataFrame) -> pd.DataFrame:
     return best[[*columns, "control_value", "control_layer"]].reset_index(drop=True)
 
 
-def _part(net: FaceNetwork, layer: Layer) -> str:
-    return f"{net.card.name}@{layer.depth}@{layer.name}"
+def planned(asked: Probing, layers: list[Layer], second: float, memory_gb: float, scratch: Path) -> Plan:
+    """Where activations lie, beside what solving takes."""
+    draws = asked.all_draws
+    largest = max(prod(layer.shape) for layer in layers)
+    most = max(d.targets().shape[1] for d in draws) * asked.n_components + 4
+    kept = min(asked.kept_bytes, 4.0 * largest * len(draws) * most)
+    scores = 4.0 * len(asked.order) * len(asked.draws) * asked.n_components * 4
+    gram = 20.0 * asked.n_pool**2 if asked.scale == "pooled" else 0.0
+    return plan(
+        layers,
+        len(asked.order),
+        memory_gb=memory_gb,
+        reserved_bytes=int(kept + scores + gram),
+        scratch=scratch,
+        walks=_WALKS if asked.scale == "subset" else 2,
+        pass_seconds=second,
+    )
 
 
-def _probe_layer(
-    net: FaceNetwork,
-    sampling: Sampling,
-    layer: Layer,
-    blocks: Callable,
-    order: Int[ndarray, " n"],
-    *,
-    n_components: int,
-    seed: int,
-) -> pd.DataFrame:
-    n_pool = len(sampling.pool)
-    position = np.empty(len(sampling.groups), dtype=np.int64)
-    position[order] = np.arange(len(order))
-    rows = [position[draw.train] for draw in sampling.draws]
-    fits = dual_pls(pooled_gram(blocks, n_pool), rows, [d.targets() for d in sampling.draws], n_components)
-    widths = [fit.n_components for fit in fits]
-    coefficients = torch.zeros(n_pool, max(1, sum(widths)))
-    ends = np.cumsum(widths)
-    for fit, end, width in zip(fits, ends, widths, strict=True):
-        coefficients[fit.rows, end - width : end] = torch.from_numpy(fit.coefficients).float()
-    products = project(blocks, n_pool, coefficients)
-    records = []
-    for draw, fit, end, width in zip(sampling.draws, fits, ends, widths, strict=True):
-        scores = _on_faces(products[:, end - width : end], fit.offset, order, len(sampling.groups))
-        for result in measure(draw, fit, scores, sampling.groups, seed=seed):
-            records.append(_record(net, layer, draw) | asdict(result))
-    return pd.DataFrame(records)
-
-
-def _on_faces(products: Tensor, offset: ndarray, order: ndarray, n_faces: int) -> Float[ndarray, "n c"]:
-    scores = np.zeros((n_faces, products.shape[1]))
-    scores[order] = products.double().numpy() - offset
-    return scores
-
-
-def _record(net: FaceNetwork, layer: Layer, draw: Draw) -> dict[str, object]:
+def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> dict[str, Cost]:
+    """How each layer is solved."""
+    groups: dict[str, Group] = {name: group for group in work.groups for name in group.layers}
+    draws = asked.all_draws
+    systems = asked.systems(draws)
     return {
-        "network": net.card.name,
-        "layer": layer.name,
-        "depth": layer.depth,
-        "role": layer.role,
-        "block": layer.block,
-        "features": prod(layer.shape),
-        "unit_kind": "layer",
-        "unit": "all",
-        "attribute": draw.attribute,
-        "kind": draw.kind,
+        layer.name: cheapest(
+            systems,
+            asked.scale,
+            groups[layer.name],
+            n_pool=asked.n_pool,
+            n_images=len(asked.order),
+            first=asked.first,
+            features=prod(layer.shape),
+            pass_seconds=second,
+            chunks=len(asked.chunks(draws, prod(layer.shape))),
+        )
+        for layer in layers
     }
+
+
+def _described(work: Plan, costs: dict[str, Cost], second: float) -> str:
+    operations = sum(cost.operations for cost in costs.values())
+    seconds = sum(cost.seconds for cost in costs.values()) + work.n_passes * second
+    ways = {"krylov": "blocked Krylov steps", "gram": "Gram matrices"}
+    used = " and ".join(
+        title for method, title in ways.items() if any(c.method == method for c in costs.values())
+    )
+    walks = max(cost.walks for cost in costs.values())
+    return (
+        f"{work}; {used}, up to {walks} walks a layer, {operations:.1e} operations; "
+        f"entire layers take about {max(1, round(seconds / 60))} min"
+    )
+
+
+def pass_seconds(net: FaceNetwork, faces: FaceSet, order: np.ndarray, batch_size: int) -> float:
+    """What a pass of all faces takes, from one batch."""
+    some = order[:batch_size]
+    start = time.perf_counter()
+    stream(net, faces, [], [], indices=some, batch_size=batch_size)
+    return (time.perf_counter() - start) * len(order) / len(some)
+
+
+def _share(step: Callable[[int, int], None], before: int, layers: int) -> Callable[[int, int], None]:
+    """Progress within a layer as progress over layers."""
+    return lambda done, total: step(before + 1, layers) if done == total else None
+
+
+def _part(net: FaceNetwork, layer: Layer, table: str) -> str:
+    return f"{net.card.name}@{layer.depth}@{layer.name}@{table}"
+
+
+def _finished(run: Run | None, net: FaceNetwork, layer: Layer) -> dict[str, pd.DataFrame] | None:
+    listed = run.part(_part(net, layer, "done")) if run is not None else None
+    if run is None or listed is None:
+        return None
+    tables = {name: run.part(_part(net, layer, name)) for name in listed.table}
+    return {name: table for name, table in tables.items() if table is not None}
+
+
+def _keep(run: Run | None, net: FaceNetwork, layer: Layer, tables: dict[str, pd.DataFrame]) -> None:
+    if run is None:
+        return
+    for name, table in tables.items():
+        run.write_part(_part(net, layer, name), table)
+    run.write_part(_part(net, layer, "done"), pd.DataFrame({"table": list(tables)}))
+
+
+def _joined(layers: list[dict[str, pd.DataFrame]], also: list[str]) -> Probes:
+    def joined(name: str) -> pd.DataFrame:
+        found = [tables[name] for tables in layers if name in tables and len(tables[name])]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    return Probes(
+        joined("probes"),
+        joined("vip_neurons"),
+        joined("vip_histogram"),
+        {name: joined(name) for name in also},
+    )
+
+
+def checked_units(units: Sequence[str]) -> tuple[str, ...]:
+    """Granularities in order, entire layers always among them."""
+    given = (units,) if isinstance(units, str) else tuple(units)
+    for unit in given:
+        if unit not in UNITS:
+            raise SpecError(f"There are no units '{unit}' to probe; {nearest(str(unit), UNITS)}")
+    # Channels and neurons are chosen by the importance that the entire layer gives them.
+    return tuple(unit for unit in UNITS if unit in given or unit == "layer")
+
+
+def _check_numbers(n_components: int, n_train: int, n_valid: int, top: int, scale: str) -> None:
+    if n_components < 1 or n_train < 4 or n_valid < 2 or top < 1:
+        raise SpecError(
+            "Probing needs n_components >= 1, n_train >= 4, n_valid >= 2 and top >= 1; got "
+            f"{n_components}, {n_train}, {n_valid} and {top}."
+        )
+    if scale not in get_args(Scale):
+        raise SpecError(f"The 'scale' of probes must be 'subset' or 'pooled'; got {scale!r}.")

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -57,8 +57,8 @@ class StandardisedFeatures:
     def __len__(self) -> int:
         return len(self.X)
 
-    def __matmul__(self, vectors: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """K times vectors without K: X (X' vectors), block by block."""
+    def products(self, vectors: Float[Tensor, "n k"], owners: Int[ndarray, " k"]) -> Float[Tensor, "n k"]:
+        """K times vectors without K: X (X' vectors), block by block; K is the same for all."""
         V = vectors.numpy()
         total = np.zeros(V.shape)
         for columns, block in centred_blocks(self.X, self.mean):

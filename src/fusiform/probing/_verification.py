@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -10,10 +9,11 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from fusiform.activations import ActivationStore, plan, stream
+from fusiform.activations import Activations, open_group, plan
 from fusiform.faces import FaceSet, identity_codes
 from fusiform.networks import FaceNetwork
-from fusiform.probing._gram import Blocks, pooled_gram
+from fusiform.probing._products import GramProducts
+from fusiform.probing._scales import Scales
 from fusiform.runs import Progress
 from fusiform.statistics import verification_auc
 
@@ -74,18 +74,15 @@ def verify_layers(
     progress = progress or Progress(quiet=True)
     scratch = scratch or Path(gettempdir())
     work = plan(chosen, len(order), memory_gb=memory_gb, reserved_bytes=len(order) ** 2 * 20, scratch=scratch)
-    by_name = {layer.name: layer for layer in chosen}
     records = []
     for group in work.groups:
-        members = [by_name[name] for name in group]
-        with ActivationStore(
-            members, len(order), block_columns=work.block_columns, scratch=scratch if work.on_disk else None
-        ) as store:
-            step = progress.task(f"{net.card.name}: verification")
-            stream(net, faces, group, [store], indices=order, batch_size=batch_size, progress=step)
-            for layer in members:
-                blocks = partial(store.blocks, layer.name)
-                gram = _raw_gram(blocks) if layer.role == "embedding" else pooled_gram(blocks, len(order))
+        step = progress.task(f"{net.card.name}: verification")
+        opened = open_group(
+            net, faces, group, work, order, batch_size=batch_size, scratch=scratch, progress=step
+        )
+        with opened as (of, drop):
+            for layer in map(net.layer, group.layers):
+                gram = (_raw_gram if layer.role == "embedding" else _scaled_gram)(of(layer.name))
                 result = verification_auc(_features(gram), people, seed=seed)
                 records.append(
                     {
@@ -99,7 +96,7 @@ def verify_layers(
                         "upper": result.upper,
                     }
                 )
-                store.drop(layer.name)
+                drop(layer.name)
     return pd.DataFrame(records, columns=_COLUMNS)
 
 
@@ -119,8 +116,16 @@ def _draw(faces: FaceSet, n_images: int, seed: int) -> Int[ndarray, " n"]:
     return np.sort(np.concatenate(drawn)) if len(drawn) > 1 else np.zeros(0, dtype=np.int64)
 
 
-def _raw_gram(blocks: Blocks) -> Float[Tensor, "n n"]:
-    return torch.stack([block.double() @ block.double().T for block in blocks()]).sum(dim=0)
+def _raw_gram(activations: Activations) -> Float[Tensor, "n n"]:
+    level = activations.level.double()
+    whole = [block.double() + level[columns] for columns, block in activations.blocks()]
+    return torch.stack([X @ X.T for X in whole]).sum(dim=0)
+
+
+def _scaled_gram(activations: Activations) -> Float[Tensor, "n n"]:
+    n = len(next(iter(activations.blocks()))[1])
+    scales = Scales("pooled", [], n, len(activations.level), torch.device("cpu"))
+    return GramProducts(activations, scales, [0]).grams[0]
 
 
 def _features(gram: Float[Tensor, "n n"]) -> Float[ndarray, "n n"]:

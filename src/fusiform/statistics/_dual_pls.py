@@ -10,14 +10,19 @@ from torch import Tensor
 
 
 class GramProduct(Protocol):
-    """What `dual_pls` needs of K = XX': a tensor, or something that multiplies by K and never forms it."""
+    """What `dual_pls` needs of K = XX' where K is never formed, or differs from one target block to the next."""
 
     @property
     def dtype(self) -> Any: ...
 
     def __len__(self) -> int: ...
 
-    def __matmul__(self, other: Tensor, /) -> Tensor: ...
+    def products(self, vectors: Float[Tensor, "n k"], owners: Int[ndarray, " k"]) -> Float[Tensor, "n k"]:
+        """K times each vector, K being that of the target block (`owners`, its number) the vector belongs to.
+
+        Of a product only the block's own rows are read. Called once a component.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,10 @@ class DualPLS:
         Columns sum to zero. Scores on the training images are orthonormal.
     scores : array, shape (n, c)
         T, centred, T'T = I.
+    mixing : array, shape (q, c)
+        ``directions`` are the residual targets that each component met, times its column of this.
+    inverse : array, shape (c, c)
+        ``coefficients = directions @ inverse``; upper triangular.
     norms : array, shape (c,)
         Lengths of the scores that weights of length one give; ``scores * norms`` are those of NIPALS.
     offset : array, shape (c,)
@@ -51,6 +60,8 @@ class DualPLS:
     directions: Float[ndarray, "n c"]
     coefficients: Float[ndarray, "n c"]
     scores: Float[ndarray, "n c"]
+    mixing: Float[ndarray, "q c"]
+    inverse: Float[ndarray, "c c"]
     norms: Float[ndarray, " c"]
     offset: Float[ndarray, " c"]
     y_mean: Float[ndarray, " q"]
@@ -71,21 +82,28 @@ class _Block:
     """The state of one target block while components are taken from the Gram matrix."""
 
     def __init__(
-        self, rows: ndarray, targets: ndarray, rank_tolerance: float, target_tolerance: float
+        self,
+        rows: ndarray,
+        targets: ndarray,
+        n_components: int,
+        rank_tolerance: float,
+        target_tolerance: float,
     ) -> None:
         self.rows = rows
+        self.n_components = n_components
         self.y = np.asarray(targets, dtype=np.float64).reshape(len(rows), -1)
         self.y_mean = self.y.mean(axis=0)
         self.residual = self.y - self.y_mean
         self.rank_tolerance = rank_tolerance
         self.least_residual = target_tolerance * np.abs(self.residual).max()
         self.directions: list[ndarray] = []
+        self.mixing: list[ndarray] = []
         self.images: list[ndarray] = []
         self.offsets: list[float] = []
         self.scores: list[ndarray] = []
         self.norms: list[float] = []
         self.first_gain = 0.0
-        self.done = not self.residual.any()
+        self.done = n_components < 1 or not self.residual.any()
 
     def take(self, product: ndarray) -> None:
         """One component, given K times the residual targets (rows of this block only, not centred)."""
@@ -105,13 +123,16 @@ class _Block:
             return
         t /= norm
         self.directions.append(u / np.sqrt(sq_weight))
+        self.mixing.append(direction / np.sqrt(sq_weight))
         self.images.append(image / np.sqrt(sq_weight))
         self.offsets.append(float(means @ direction) / np.sqrt(sq_weight))
         self.scores.append(t)
         self.norms.append(float(norm / np.sqrt(sq_weight)))
         residual = self._orthogonal(self.residual)
         self.residual = residual - residual.mean(axis=0)
-        self.done = bool(np.abs(self.residual).max() <= self.least_residual)
+        self.done = len(self.scores) == self.n_components or bool(
+            np.abs(self.residual).max() <= self.least_residual
+        )
 
     def _orthogonal(self, columns: ndarray) -> ndarray:
         """What is left of columns beside the scores taken so far."""
@@ -125,8 +146,10 @@ class _Block:
         n = len(self.rows)
         if not self.scores:
             empty, none = np.zeros((n, 0)), np.zeros(0)
-            loadings = np.zeros((0, self.y.shape[1]))
-            return DualPLS(self.rows, empty, empty, empty, none, none, self.y_mean, loadings)
+            loadings, square = np.zeros((0, self.y.shape[1])), np.zeros((0, 0))
+            return DualPLS(
+                self.rows, empty, empty, empty, loadings.T, square, none, none, self.y_mean, loadings
+            )
         T, U = np.stack(self.scores, axis=1), np.stack(self.directions, axis=1)
         inverse = np.linalg.inv(np.triu(T.T @ np.stack(self.images, axis=1)))
         return DualPLS(
@@ -134,6 +157,8 @@ class _Block:
             directions=U,
             coefficients=U @ inverse,
             scores=T,
+            mixing=np.stack(self.mixing, axis=1),
+            inverse=inverse,
             norms=np.array(self.norms),
             offset=np.array(self.offsets) @ inverse,
             y_mean=self.y_mean,
@@ -145,7 +170,7 @@ def dual_pls(
     gram: Float[Tensor, "n n"] | GramProduct,
     rows: Sequence[Int[ndarray, " k"]],
     targets: Sequence[Float[ndarray, "k q"]],
-    n_components: int = 8,
+    n_components: int | Sequence[int] = 8,
     *,
     rank_tolerance: float = 1e-7,
     target_tolerance: float = 1e-7,
@@ -160,14 +185,14 @@ def dual_pls(
     Parameters
     ----------
     gram : tensor, shape (n, n), or GramProduct
-        K = XX', float64 recommended; need not be centred. Anything that has a length and a dtype and multiplies
-        tensors of shape (n, k) by K with ``@`` will do.
+        K = XX', float64 recommended; need not be centred. A `GramProduct` multiplies by K and never forms it, and
+        its K may differ from block to block (features scaled for each, or a part of them).
     rows : sequence of int arrays
         For each block, its training images.
     targets : sequence of arrays, shapes (k,) or (k, q)
         For each block, its targets on those images: one column is PLS1, several are PLS2.
-    n_components : int, default 8
-        Components; a block stops earlier where its features or its targets are exhausted.
+    n_components : int or sequence of int, default 8
+        Components, of all blocks or of each; a block stops earlier where its features or its targets are exhausted.
     rank_tolerance : float, default 1e-7
         A component whose gain (length of K u beside the earlier scores, for u of length one) is at most this
         part of the first one's is rounding, not signal: the features are exhausted. The default suits products
@@ -191,19 +216,24 @@ def dual_pls(
     >>> np.allclose(fit.scores.T @ fit.scores, np.eye(2))
     True
     """
+    counts = [n_components] * len(rows) if isinstance(n_components, int) else list(n_components)
     blocks = [
-        _Block(np.asarray(r), t, rank_tolerance, target_tolerance) for r, t in zip(rows, targets, strict=True)
+        _Block(np.asarray(r), t, c, rank_tolerance, target_tolerance)
+        for r, t, c in zip(rows, targets, counts, strict=True)
     ]
-    for _ in range(n_components):
-        active = [b for b in blocks if not b.done]
+    for _ in range(max(counts, default=0)):
+        active = [(number, b) for number, b in enumerate(blocks) if not b.done]
         if not active:
             break
-        widths = [b.residual.shape[1] for b in active]
+        widths = [b.residual.shape[1] for _, b in active]
         residual = torch.zeros(len(gram), sum(widths), dtype=gram.dtype)
         ends = np.cumsum(widths)
-        for block, end, width in zip(active, ends, widths, strict=True):
+        for (_, block), end, width in zip(active, ends, widths, strict=True):
             residual[block.rows, end - width : end] = torch.from_numpy(block.residual).to(gram.dtype)
-        product = gram @ residual
-        for block, end, width in zip(active, ends, widths, strict=True):
+        if isinstance(gram, Tensor):
+            product = gram @ residual
+        else:
+            product = gram.products(residual, np.repeat([number for number, _ in active], widths))
+        for (_, block), end, width in zip(active, ends, widths, strict=True):
             block.take(product[block.rows, end - width : end].double().numpy())
     return [block.finish() for block in blocks]

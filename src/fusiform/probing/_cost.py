@@ -1,0 +1,129 @@
+"""What ways of solving a layer cost, from speeds measured here and now."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from fusiform.activations import Group
+from fusiform.probing._products import System
+from fusiform.probing._scales import Scale
+from fusiform.probing._solve import Method
+
+_MEMORY_RATE, _DISK_RATE = 8e9, 1.5e9  # bytes a second
+_LOWER = 7 / 12  # of a Gram matrix is multiplied
+_LANES = 16
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How a layer is solved, and what that costs.
+
+    Attributes
+    ----------
+    method : {"krylov", "gram"}
+        The cheaper one.
+    seconds : float
+        Estimated.
+    operations : float
+        Floating-point operations.
+    walks : int
+        Walks through the layer's activations.
+    """
+
+    method: Method
+    seconds: float
+    operations: float
+    walks: int
+
+
+def cheapest(
+    systems: Sequence[System],
+    scale: Scale,
+    group: Group,
+    *,
+    n_pool: int,
+    n_images: int,
+    first: int,
+    features: int,
+    pass_seconds: float,
+    chunks: int = 1,
+) -> Cost:
+    """Choose between blocked Krylov steps and Gram matrices.
+
+    Krylov steps multiply X'V and X(X'V) once a component, for all targets together, and walk through the layer each
+    time. Gram matrices need two walks: one of the pool or, where every attribute has its own scale, one an
+    attribute; then one for the weights.
+
+    Parameters
+    ----------
+    systems : sequence of System
+        What is solved.
+    scale : {"subset", "pooled"}
+        How features are scaled.
+    group : Group
+        Where the layer's activations lie.
+    n_pool, n_images : int
+        Images of the pool, and all images held.
+    first : int
+        The first image that is projected.
+    features : int
+        Features of the layer.
+    pass_seconds : float
+        What one pass of the images through the network takes.
+    chunks : int, default 1
+        In how many parts the systems are solved for want of memory.
+
+    Returns
+    -------
+    Cost
+        The cheaper way.
+    """
+    thin, wide = speeds()
+    size = 4.0 * features * n_images
+    once = {
+        "memory": size / _MEMORY_RATE,
+        "disk": size / _DISK_RATE,
+        "recompute": pass_seconds * group.passes(1, features),
+    }[group.where]
+    width = max(s.n_components for s in systems)
+    targets = sum(s.targets.shape[1] for s in systems)
+    lanes = -(-targets // _LANES) * _LANES
+    projected = 2.0 * (n_images - first) * len(systems) * width * features
+    moments = 4.0 * n_pool * (len(systems) if scale == "subset" else 1) * features
+    steps = 4.0 * n_pool * lanes * width * features
+    squares = float(n_pool) ** 2 if scale == "pooled" else sum(float(len(s.rows)) ** 2 for s in systems)
+    grams = 2.0 * _LOWER * squares * features
+    weights = 2.0 * n_pool * len(systems) * width * features
+    walks = (width + 1) * chunks
+    krylov = Cost(
+        "krylov",
+        (steps + moments) / thin + projected / wide + walks * once,
+        steps + moments + projected,
+        walks,
+    )
+    gram = Cost(
+        "gram",
+        moments / thin + (grams + weights + projected) / wide + 2 * chunks * once,
+        moments + grams + weights + projected,
+        2 * chunks,
+    )
+    return min(krylov, gram, key=lambda cost: cost.seconds)
+
+
+@cache
+def speeds() -> tuple[float, float]:
+    """Operations a second of thin products (48 columns) and wide ones (512), single precision, on this machine."""
+    X = torch.randn(1024, 2048, generator=torch.Generator().manual_seed(0))
+    rates = []
+    for columns in (48, 512):
+        V = torch.randn(1024, columns, generator=torch.Generator().manual_seed(1))
+        best = float("inf")
+        for _ in range(4):
+            start = time.perf_counter()
+            _ = X.T @ V
+            best = min(best, time.perf_counter() - start)
+        rates.append(2.0 * X.numel() * columns / best)
+    return rates[0], rates[1]

@@ -1,0 +1,386 @@
+"""One layer, all attributes, at every granularity."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from fusiform.activations import Activations
+from fusiform.networks import FaceNetwork, Layer
+from fusiform.probing._measures import Measure, measure_answers
+from fusiform.probing._products import System
+from fusiform.probing._readout import fit_readout
+from fusiform.probing._sampling import Draw, Sampling
+from fusiform.probing._scales import Scale, Scales
+from fusiform.probing._solve import Method, Solved, solve
+from fusiform.probing._units import (
+    best_channels,
+    best_neurons,
+    channel_parts,
+    gather,
+    neuron_name,
+    positions_of,
+    spread_neurons,
+)
+
+# Kept a feature and target while a layer is solved, beside the weights of each component: mean, deviation, importance.
+_KEPT = 4
+_KEPT_SHARE = 0.3  # of the budget
+_HISTOGRAM_BINS = 30
+
+Step = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Probing:
+    """What every layer of a network is asked, in terms of the images streamed.
+
+    Attributes
+    ----------
+    network : str
+        Name of the network.
+    draws : tuple of Draw
+        The attributes.
+    also : mapping of str to tuple of Draw
+        Further draws by the name of their table; of entire layers only.
+    order : int array, shape (n,)
+        Faces in the order streamed, those of any training draw first.
+    groups : int array, shape (n_faces,)
+        Identities.
+    n_pool : int
+        Faces in any training draw.
+    units : tuple of str
+        ``"layer"``, ``"channels"``, ``"neurons"``.
+    top, n_components, vip_neurons : int
+        Units probed, components, neurons spread over VIP.
+    scale : {"subset", "pooled"}
+        How features are scaled.
+    seed : int
+        Of intervals and of the neurons drawn.
+    kept_bytes : float
+        What may be kept of a layer's weights at once.
+    device : torch.device
+        Where activations are multiplied.
+    """
+
+    network: str
+    draws: tuple[Draw, ...]
+    also: Mapping[str, tuple[Draw, ...]]
+    order: Int[ndarray, " n"]
+    groups: Int[ndarray, " f"]
+    n_pool: int
+    units: tuple[str, ...]
+    top: int
+    n_components: int
+    vip_neurons: int
+    scale: Scale
+    seed: int
+    kept_bytes: float
+    device: torch.device
+
+    def positions(self, faces: Int[ndarray, " k"]) -> Int[ndarray, " k"]:
+        """Where faces stand in the order streamed."""
+        place = np.full(len(self.groups), -1, dtype=np.int64)
+        place[self.order] = np.arange(len(self.order))
+        return place[faces]
+
+    @property
+    def all_draws(self) -> list[Draw]:
+        """All draws, of attributes and further ones."""
+        return [*self.draws, *(d for draws in self.also.values() for d in draws)]
+
+    @property
+    def first(self) -> int:
+        """The first image that is projected: only where pools and tests overlap are pools too."""
+        tested = np.unique(np.concatenate([rows for d in self.all_draws for rows in (d.valid, d.test)]))
+        return int(self.positions(tested).min(initial=len(self.order)))
+
+    def systems(self, draws: Sequence[Draw]) -> list[System]:
+        """One an attribute, on entire layers."""
+        return [
+            System(self.positions(d.train), d.targets(), number, self.n_components)
+            for number, d in enumerate(draws)
+        ]
+
+    def chunks(self, draws: Sequence[Draw], features: int) -> list[Sequence[Draw]]:
+        """Draws that are solved together, so that what is kept of them fits."""
+        held = [4.0 * features * (d.targets().shape[1] * self.n_components + _KEPT) for d in draws]
+        chunks: list[list[Draw]] = [[]]
+        size = 0.0
+        for draw, own in zip(draws, held, strict=True):
+            if chunks[-1] and size + own > self.kept_bytes:
+                chunks.append([])
+                size = 0.0
+            chunks[-1].append(draw)
+            size += own
+        return list(chunks)
+
+
+def probing_of(
+    net: FaceNetwork,
+    sampling: Sampling,
+    *,
+    also: Mapping[str, Sequence[Draw]] | None = None,
+    units: tuple[str, ...],
+    top: int,
+    n_components: int,
+    vip_neurons: int = 0,
+    scale: Scale,
+    seed: int,
+    memory_gb: float,
+) -> Probing:
+    """What is asked, with the faces in order: those of any training draw first, then all others that are needed."""
+    further = {name: tuple(draws) for name, draws in (also or {}).items()}
+    everything = [*sampling.draws, *(d for draws in further.values() for d in draws)]
+    pool = np.unique(np.concatenate([d.train for d in everything]))
+    tested = np.unique(np.concatenate([rows for d in everything for rows in (d.valid, d.test)]))
+    return Probing(
+        network=net.card.name,
+        draws=sampling.draws,
+        also=further,
+        order=np.concatenate([pool, np.setdiff1d(tested, pool)]),
+        groups=sampling.groups,
+        n_pool=len(pool),
+        units=units,
+        top=top,
+        n_components=n_components,
+        vip_neurons=vip_neurons,
+        scale=scale,
+        seed=seed,
+        kept_bytes=_KEPT_SHARE * memory_gb * 1e9,
+        device=net.device,
+    )
+
+
+def probe_layer(
+    asked: Probing, layer: Layer, activations: Activations, method: Method, step: Step
+) -> dict[str, pd.DataFrame]:
+    """Probe one layer; tables ``probes``, ``vip_neurons``, ``vip_histogram`` and those of `also`, by name."""
+    tables: dict[str, list[dict[str, object]]] = {
+        "probes": [],
+        "vip_neurons": [],
+        "vip_histogram": [],
+    }
+    chunks = asked.chunks(asked.draws, prod(layer.shape))
+    others = [(n, c) for n, draws in asked.also.items() for c in asked.chunks(draws, prod(layer.shape))]
+    done, total = 0, len(chunks) + len(others)
+    for draws in chunks:
+        importance = asked.units != ("layer",)
+        solved, scales = solve_draws(asked, layer, activations, draws, method, importance=importance)
+        tables["probes"] += _entire(asked, layer, draws, solved)
+        if "channels" in asked.units and positions_of(layer.shape) > 1:
+            tables["probes"] += _channels(asked, layer, activations, draws, solved, scales)
+        if "neurons" in asked.units:
+            probes, spread = _neurons(asked, layer, activations, draws, solved)
+            tables["probes"] += probes
+            tables["vip_neurons"] += spread
+            tables["vip_histogram"] += _histograms(asked, layer, draws, solved)
+        step(done := done + 1, total)
+    for name, draws in others:
+        solved, _ = solve_draws(asked, layer, activations, draws, method, importance=False)
+        tables.setdefault(name, [])
+        tables[name] += _entire(asked, layer, draws, solved)
+        step(done := done + 1, total)
+    return {name: pd.DataFrame(records) for name, records in tables.items()}
+
+
+def solve_draws(
+    asked: Probing,
+    layer: Layer,
+    activations: Activations,
+    draws: Sequence[Draw],
+    method: Method,
+    *,
+    importance: bool,
+    rotations: bool = False,
+) -> tuple[Solved, Scales]:
+    """Solve entire-layer systems of some draws."""
+    systems = asked.systems(draws)
+    scales = Scales(asked.scale, [s.rows for s in systems], asked.n_pool, prod(layer.shape), asked.device)
+    solved = solve(
+        activations,
+        systems,
+        scales,
+        len(asked.order),
+        first=asked.first,
+        method=method,
+        importance=importance,
+        rotations=rotations,
+    )
+    return solved, scales
+
+
+def _entire(
+    asked: Probing, layer: Layer, draws: Sequence[Draw], solved: Solved
+) -> Iterator[dict[str, object]]:
+    for number, draw in enumerate(draws):
+        yield from _records(
+            asked, layer, draw, *_read_scores(asked, draw, solved, [number]), "layer", ["all"]
+        )
+
+
+def _channels(
+    asked: Probing,
+    layer: Layer,
+    activations: Activations,
+    draws: Sequence[Draw],
+    solved: Solved,
+    scales: Scales,
+) -> Iterator[dict[str, object]]:
+    size = positions_of(layer.shape)
+    systems: list[System] = []
+    seen: list[ndarray] = []
+    chosen = []
+    for number, draw in enumerate(draws):
+        channels, means = best_channels(solved.vip[:, number], layer.shape, asked.top)
+        chosen.append((draw, channels, means, len(systems)))
+        for own in [*channels[:, None], channels]:
+            c = min(asked.n_components, len(own) * size)
+            systems.append(System(asked.positions(draw.train), draw.targets(), number, c))
+            seen.append(own)
+    inner = solve(
+        activations,
+        systems,
+        scales,
+        len(asked.order),
+        first=asked.first,
+        parts=channel_parts(seen, layer.shape),
+        importance=False,
+    )
+    for draw, channels, means, start in chosen:
+        single = _read_scores(asked, draw, inner, range(start, start + len(channels)), auc=False)
+        yield from _records(asked, layer, draw, *single, "channel", list(map(str, channels)), means)
+        together = _read_scores(asked, draw, inner, [start + len(channels)])
+        yield from _records(asked, layer, draw, *together, "channels", [f"top{len(channels)}"])
+
+
+def _neurons(
+    asked: Probing, layer: Layer, activations: Activations, draws: Sequence[Draw], solved: Solved
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    rng = np.random.default_rng([asked.seed, 5, layer.depth])
+    best = [best_neurons(solved.vip[:, n], asked.top) for n in range(len(draws))]
+    spread = [spread_neurons(solved.vip[:, n], asked.vip_neurons, rng) for n in range(len(draws))]
+    features = np.unique(np.concatenate([*best, *spread]))
+    values = gather(activations, features)
+    probes: list[dict[str, object]] = []
+    sample: list[dict[str, object]] = []
+    for number, draw in enumerate(draws):
+        vip = solved.vip[:, number].numpy()
+        own = values[:, np.searchsorted(features, best[number])]
+        names = [neuron_name(j, layer.shape) for j in best[number]]
+        alone = _read(asked, draw, own.T[:, :, None], auc=False)
+        probes += _records(asked, layer, draw, *alone, "neuron", names, vip[best[number]])
+        together = _read(asked, draw, own[None])
+        probes += _records(asked, layer, draw, *together, "neurons", [f"top{len(names)}"])
+        own = values[:, np.searchsorted(features, spread[number])]
+        measures, _ = _read(asked, draw, own.T[:, :, None], splits=("valid",), intervals=False)
+        train = asked.positions(draw.train)
+        positive = train[draw.values[draw.train] == 1] if draw.kind == "binary" else train[:0]
+        for place, j in enumerate(spread[number]):
+            (measure,) = measures[place]
+            sample.append(
+                _lead(asked, layer, draw)
+                | {
+                    "unit": neuron_name(j, layer.shape),
+                    "vip": float(vip[j]),
+                    "mean_activation": float(own[positive, place].mean()) if len(positive) else np.nan,
+                    "value": measure.value,
+                    "n": measure.n,
+                }
+            )
+    return probes, sample
+
+
+def _histograms(
+    asked: Probing, layer: Layer, draws: Sequence[Draw], solved: Solved
+) -> Iterator[dict[str, object]]:
+    for number, draw in enumerate(draws):
+        vip = solved.vip[:, number].numpy().astype(np.float64)
+        counts, edges = np.histogram(vip, bins=_HISTOGRAM_BINS)
+        for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
+            yield _lead(asked, layer, draw) | {"low": float(low), "high": float(high), "count": int(count)}
+
+
+def _read_scores(
+    asked: Probing, draw: Draw, solved: Solved, systems: Iterable[int], *, auc: bool = True
+) -> tuple[list[list[Measure]], ndarray]:
+    """Measures of probes on PLS scores, one a system; those of fewer components are filled up with nothing."""
+    systems = list(systems)
+    width = max(solved.fits[s].n_components for s in systems)
+
+    def filled(scores: list[ndarray]) -> Float[ndarray, "p k c"]:
+        return np.stack([np.pad(s, ((0, 0), (0, width - s.shape[1]))) for s in scores])
+
+    train = filled([solved.fits[s].scores for s in systems])
+    others = {
+        split: filled([solved.scores(s, asked.positions(rows)) for s in systems])
+        for split, rows in (("valid", draw.valid), ("test", draw.test))
+    }
+    return _measured(asked, draw, train, others, auc=auc)
+
+
+def _read(
+    asked: Probing,
+    draw: Draw,
+    values: Float[ndarray, "p n c"],
+    *,
+    splits: Sequence[str] = ("valid", "test"),
+    **options: bool,
+) -> tuple[list[list[Measure]], ndarray]:
+    """Measures of probes on features as they are, given for all images streamed."""
+    rows = {"valid": draw.valid, "test": draw.test}
+    others = {split: values[:, asked.positions(rows[split])] for split in splits}
+    return _measured(asked, draw, values[:, asked.positions(draw.train)], others, **options)
+
+
+def _measured(
+    asked: Probing, draw: Draw, train: ndarray, others: dict[str, ndarray], **options: bool
+) -> tuple[list[list[Measure]], ndarray]:
+    readout = fit_readout(draw, train)
+    answers = {split: readout.answers(features) for split, features in others.items()}
+    measures = measure_answers(draw, answers, asked.groups, seed=asked.seed, **options)
+    return measures, readout.regularisation
+
+
+def _records(
+    asked: Probing,
+    layer: Layer,
+    draw: Draw,
+    measures: list[list[Measure]],
+    regularisation: ndarray,
+    unit_kind: str,
+    units: Sequence[str],
+    vip: Sequence[float] | ndarray | None = None,
+) -> Iterator[dict[str, object]]:
+    for place, (unit, own) in enumerate(zip(units, measures, strict=True)):
+        lead = {
+            "network": asked.network,
+            "layer": layer.name,
+            "depth": layer.depth,
+            "role": layer.role,
+            "block": layer.block,
+            "features": prod(layer.shape),
+            "unit_kind": unit_kind,
+            "unit": unit,
+            "vip": float(vip[place]) if vip is not None else np.nan,
+            "regularisation": float(regularisation[place]),
+            "attribute": draw.attribute,
+            "kind": draw.kind,
+        }
+        for measure in own:
+            yield lead | asdict(measure)
+
+
+def _lead(asked: Probing, layer: Layer, draw: Draw) -> dict[str, object]:
+    return {
+        "network": asked.network,
+        "layer": layer.name,
+        "depth": layer.depth,
+        "attribute": draw.attribute,
+        "kind": draw.kind,
+    }

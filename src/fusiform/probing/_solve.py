@@ -1,0 +1,152 @@
+"""Partial least squares of many systems on one layer: weights, importance and scores, in as few walks as may be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from fusiform.activations import Activations
+from fusiform.probing._products import GramProducts, KrylovProducts, Part, Parts, System
+from fusiform.probing._scales import Scales
+from fusiform.statistics import DualPLS, dual_pls
+
+Method = Literal["krylov", "gram"]
+
+# Gains below this are rounding of products in single precision.
+_RANK = 1e-6
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Solutions of some systems, and what they make of all images.
+
+    Attributes
+    ----------
+    fits : list of DualPLS
+        One a system.
+    vip : tensor, shape (m, s)
+        Importance of every feature for every system; no columns where it was not asked for.
+    products : tensor, shape (n - first, s, c)
+        Features less their level, times rotations; zero beyond a system's components.
+    first : int
+        The first image that was projected.
+    centre : tensor, shape (s, c)
+        What to take off products beside the fits' offsets.
+    rotations : list of tensors of shape (b, s, c)
+        Rotations part by part, of features in their own units; empty where they were not asked for.
+    """
+
+    fits: list[DualPLS]
+    vip: Float[Tensor, "m s"]
+    products: Float[Tensor, "k s c"]
+    first: int
+    centre: Float[Tensor, "s c"]
+    rotations: list[Tensor]
+
+    def offset(self, system: int) -> Float[ndarray, " c"]:
+        """What to take off products of features less their level with a system's rotations, to give scores."""
+        fit = self.fits[system]
+        return np.asarray(fit.offset + self.centre[system, : fit.n_components].double().numpy())
+
+    def scores(self, system: int, positions: Int[ndarray, " k"]) -> Float[ndarray, "k c"]:
+        """Scores of images that were projected, as positions in the order streamed."""
+        fit = self.fits[system]
+        own = self.products[torch.from_numpy(positions - self.first), system, : fit.n_components]
+        return np.asarray(own.double().numpy() - self.offset(system))
+
+
+def solve(
+    activations: Activations,
+    systems: Sequence[System],
+    scales: Scales,
+    n_images: int,
+    *,
+    first: int,
+    parts: Parts | None = None,
+    method: Method = "krylov",
+    importance: bool = True,
+    rotations: bool = False,
+) -> Solved:
+    """Solve systems and project images.
+
+    Parameters
+    ----------
+    activations : Activations
+        The layer, images of the pool first.
+    systems : sequence of System
+        What is solved.
+    scales : Scales
+        Deviations of the features; measured here where they are not yet.
+    n_images : int
+        Images held.
+    first : int
+        Project images from this one on.
+    parts : Parts, optional
+        What each system sees; all see all when not given.
+    method : {"krylov", "gram"}
+        How K is come by; parts need ``"krylov"``.
+    importance : bool, default True
+        Whether VIP is wanted; only where all systems see all features.
+    rotations : bool, default False
+        Whether rotations are to be kept.
+
+    Returns
+    -------
+    Solved
+        The solutions.
+    """
+    m = len(activations.level)
+    whole = parts is None
+    parts = parts or Parts([Part(slice(0, m), np.arange(len(systems)))])
+    source = (
+        GramProducts(activations, scales, [s.subset for s in systems])
+        if method == "gram"
+        else KrylovProducts(activations, systems, scales, parts)
+    )
+    fits = dual_pls(
+        source,
+        [s.rows for s in systems],
+        [s.targets for s in systems],
+        [s.n_components for s in systems],
+        rank_tolerance=_RANK,
+    )
+    width = max(1, max(fit.n_components for fit in fits))
+    inverse, shares = torch.zeros(len(fits), width, width), torch.zeros(len(fits), width)
+    for number, fit in enumerate(fits):
+        c = fit.n_components
+        inverse[number, :c, :c] = torch.from_numpy(fit.inverse).float()
+        if c:
+            shares[number, :c] = torch.from_numpy(fit.explained / fit.explained.sum()).float()
+    total = torch.zeros(n_images - first, len(systems), width)
+    vip = torch.zeros(m, len(systems) if whole and importance else 0)
+    centre = torch.zeros(len(systems), width)
+    kept = [torch.empty(len(p), len(p.systems), width) for p in parts if rotations]
+    scale_of = torch.from_numpy(scales.of([s.subset for s in systems]))
+    device = scales.deviation.device
+    rows = n_images if first < n_images else scales.n_pool
+    for columns, X in activations.blocks(rows, None if whole else parts.features()):
+        X = X.to(device)
+        for number, inside, local in parts.inside(columns):
+            sub = X[:, inside.start - columns.start : inside.stop - columns.start]
+            W = source.weights(number, local, sub[: scales.n_pool], fits, width)
+            seen = torch.from_numpy(parts[number].systems)
+            if vip.shape[1]:
+                deviation = scales.deviation[inside].cpu()[:, scale_of]
+                vip[inside] = torch.einsum("bsc,sc->bs", (W * deviation[:, :, None]).square_(), shares)
+            R = torch.einsum("bsi,sij->bsj", W, inverse[seen])
+            if rotations:
+                kept[number][local] = R
+            if first < n_images:
+                total[:, seen] += (sub[first:] @ R.flatten(1).to(device)).cpu().reshape(-1, len(seen), width)
+            if method == "gram":
+                # K was of features less their mean.
+                mean = scales.mean[inside].cpu()[:, scale_of[seen]]
+                centre[seen] += torch.einsum("bs,bsj->sj", mean, R)
+    # Weights have length one but for rounding, so the mean square is m times one m-th.
+    vip = vip.mul_(m / vip.sum(dim=0).clamp(min=torch.finfo(vip.dtype).tiny)).sqrt_()
+    return Solved(fits, vip, total, first, centre, kept)
