@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fusiform.studies import AuditRequest
+from fusiform.studies import AuditRequest, LayersRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,21 +34,37 @@ def test_the_demo_is_a_request():
     assert AuditRequest.from_mapping(tomllib.loads(text)).network == "demo"
 
 
+def test_the_study_of_layers_is_a_request():
+    text = (ROOT / "examples" / "layers.toml").read_text(encoding="utf-8")
+    assert LayersRequest.from_mapping(tomllib.loads(text)).network == ("demo",)
+
+
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
 def test_linked_files_exist(target):
     assert (ROOT / target).exists()
 
 
-def test_commands_and_options_exist():
+def commands():
+    """Every command by its full name, such as "study layers"."""
     from typer.main import get_command
 
     from fusiform.cli._app import app
 
-    commands = get_command(app).commands
-    used = re.findall(r"fusiform (\w+)((?:[^\n`\\]|\\\n)*)", "\n".join(blocks("sh")))
+    found = {}
+    for name, command in get_command(app).commands.items():
+        found[name] = command
+        for inner, own in getattr(command, "commands", {}).items():
+            found[f"{name} {inner}"] = own
+    return found
+
+
+def test_commands_and_options_exist():
+    known = commands()
+    used = re.findall(r"fusiform ([a-z]+(?: [a-z]+)?)((?:[^\n`\\]|\\\n)*)", "\n".join(blocks("sh")))
     assert used
-    for name, rest in used:
-        options = {opt for parameter in commands[name].params for opt in parameter.opts}
+    for words, rest in used:
+        name = words if words in known else words.split()[0]
+        options = {opt for parameter in known[name].params for opt in parameter.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= options, name
 
 
@@ -60,12 +76,8 @@ def test_make_targets_exist():
 
 def test_every_command_and_option_is_documented():
     """`docs/cli.md` names every command and every option."""
-    from typer.main import get_command
-
-    from fusiform.cli._app import app
-
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    for name, command in get_command(app).commands.items():
+    for name, command in commands().items():
         section = text.partition(f"## fusiform {name}\n")[2].partition("\n## ")[0]
         assert section, name
         for parameter in command.params:

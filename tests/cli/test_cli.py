@@ -3,21 +3,6 @@ import sys
 
 import pytest
 
-from fusiform.cli import main
-
-
-def fusiform(*arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["fusiform", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    out, err = capsys.readouterr()
-    return stop.value.code or 0, out, err
-
-
-@pytest.fixture
-def run_cli(monkeypatch, capsys):
-    return lambda *arguments: fusiform(*arguments, monkeypatch=monkeypatch, capsys=capsys)
-
 
 def test_help_lists_every_command_and_does_not_import_torch():
     code = "import sys, fusiform.cli._app; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.cross_decomposition import PLSRegression
@@ -6,6 +7,8 @@ from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score
 
 from fusiform.errors import SpecError
+from fusiform.faces import Attribute, FaceSet
+from fusiform.networks import FaceNetwork, NetworkCard
 from fusiform.probing import fit_probes, probe_network, sample
 from fusiform.probing._units import best_channels, neuron_name, spread_neurons
 
@@ -200,6 +203,42 @@ def test_frozen_probes_answer_as_those_that_were_scored(small_net, planted_faces
                 assert got == pytest.approx(expected, abs=0.02), (layer, kind, draw.attribute)
     vip = frozen.vip("fc", "Eyeglasses")
     assert np.square(vip).mean() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_unit_that_wakes_up_after_training_does_not_throw_the_probe_off():
+    """Of a unit that fires in two training images next to not at all, other images see a million times as much."""
+    rng = np.random.default_rng(3)
+    n = 400
+    images = np.full((n, 3, 8, 8), 100, dtype=np.uint8)
+    yaw = rng.uniform(-30, 30, n)
+    images[:, :, :4] += yaw.astype(np.int8).view(np.uint8)[:, None, None, None]
+    images[:, 0, 7, 6], images[:, 0, 7, 7] = np.arange(n) // 256, np.arange(n) % 256  # who is who
+    faces = FaceSet.from_arrays(
+        torch.from_numpy(images), pd.DataFrame({"yaw": yaw}), {"yaw": Attribute(kind="continuous")}
+    )
+    sampling = sample(faces)
+    (draw,) = sampling.draws
+    spike = torch.zeros(n)
+    spike[torch.from_numpy(draw.train[:2])] = 1e-6
+    spike[torch.from_numpy(draw.test[:3])] = 1.0
+
+    class Spiky(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool = torch.nn.AdaptiveAvgPool2d((2, 1))
+            self.fc = torch.nn.Identity()
+            self.last = torch.nn.ReLU()
+
+        def forward(self, x):
+            means = self.pool(x).flatten(1)
+            who = (x[:, 0, 7, 6:] * 255).round().long()
+            extra = spike[who[:, 0] * 256 + who[:, 1]]
+            return self.last(torch.cat([means, extra[:, None]], dim=1))
+
+    net = FaceNetwork(Spiky(), NetworkCard(name="spiky", input_size=(8, 8), mean=(0, 0, 0), std=(1, 1, 1)))
+    table = probe_network(net, faces, layers=["last"], sampling=sampling, vip_neurons=0).table
+    row = of(table, "last", "yaw", "layer", "test", "r2").iloc[0]
+    assert row.value > 0.8
 
 
 def test_errors(small_net, planted_faces, sampling):

@@ -247,3 +247,15 @@ def tables() -> dict[str, pd.DataFrame]:
         "skipped": skipped,
         "verification": verification,
     }
+
+
+@pytest.fixture(autouse=True)
+def _small_plotly(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    # Plotly's five megabytes are written and parsed by the tests that look at them only.
+    if "whole_plotly" not in request.fixturenames:
+        monkeypatch.setattr("fusiform.report._page.get_plotlyjs", lambda: "/* plotly.js v0 </script> */")
+
+
+@pytest.fixture
+def whole_plotly() -> None:
+    """Asks for plotly itself."""

@@ -16,6 +16,7 @@ from fusiform.faces._open import open_faces
 from fusiform.faces._pick import group_faces, pick_faces
 from fusiform.faces._splits import identity_codes, split_identities
 from fusiform.faces._templates import TEMPLATES, Template
+from fusiform.faces._transformed import transformed
 from fusiform.faces.readers.cfp import cfp_pairs
 from fusiform.faces.readers.ijbc import ijbc_pairs
 from fusiform.faces.readers.lfw import lfw_pairs
@@ -38,4 +39,5 @@ __all__ = [
     "pick_faces",
     "split_identities",
     "synthetic_faces",
+    "transformed",
 ]

@@ -8,6 +8,18 @@ Every function takes the table a measure returned, never a network or faces, and
 * `best_layers`: the best layer of every attribute as dots with intervals.
 * `example_faces`: a grid of images.
 
+Of a study of layers:
+
+* `units_over_depth`, `unit_panels`: an attribute over the layers, read from layer, channels and neurons.
+* `setups_over_depth`: networks and their random-weights controls, mean over attributes.
+* `families_over_depth`: attributes coloured by family.
+* `sawtooth_over_depth`, `sawtooth_dips`: what residual branches lose.
+* `vip_examples`, `vip_correlations`: VIP beside what single neurons know.
+* `best_units`, `average_accuracies`: best layer, channel and neuron beside a supervised baseline.
+* `ablation_drops`: neurons set to zero.
+* `selectivity_over_depth`, `confounded_values`, `geometry_over_depth`: controls.
+* `gained_depths`, `branching_depths`, `consistency_over_depth`: uses.
+
 `contact_sheet` draws many images on one page, as a picture for a file instead.
 
 What is drawn is selected by `fusiform.plotting.tables`; colours and the figures' look are in
@@ -16,17 +28,47 @@ What is drawn is selected by `fusiform.plotting.tables`; colours and the figures
 
 from fusiform.plotting import style, tables
 from fusiform.plotting._best import best_layers
+from fusiform.plotting._best_units import average_accuracies, best_units
+from fusiform.plotting._conditions import confounded_values, geometry_over_depth, selectivity_over_depth
 from fusiform.plotting._contact_sheet import contact_sheet
 from fusiform.plotting._depth import accuracy_over_depth
+from fusiform.plotting._experiments import (
+    ablation_drops,
+    branching_depths,
+    consistency_over_depth,
+    gained_depths,
+)
 from fusiform.plotting._faces import example_faces
+from fusiform.plotting._families import families_over_depth
 from fusiform.plotting._heatmap import layer_attribute_heatmap
+from fusiform.plotting._sawtooth import sawtooth_dips, sawtooth_over_depth
+from fusiform.plotting._setups import setups_over_depth
+from fusiform.plotting._units import unit_panels, units_over_depth
+from fusiform.plotting._vip import vip_correlations, vip_examples
 
 __all__ = [
+    "ablation_drops",
     "accuracy_over_depth",
+    "average_accuracies",
     "best_layers",
+    "best_units",
+    "branching_depths",
+    "confounded_values",
+    "consistency_over_depth",
     "contact_sheet",
     "example_faces",
+    "families_over_depth",
+    "gained_depths",
+    "geometry_over_depth",
     "layer_attribute_heatmap",
+    "sawtooth_dips",
+    "sawtooth_over_depth",
+    "selectivity_over_depth",
+    "setups_over_depth",
     "style",
     "tables",
+    "unit_panels",
+    "units_over_depth",
+    "vip_correlations",
+    "vip_examples",
 ]

@@ -4,6 +4,7 @@ from plotly.subplots import make_subplots
 
 from fusiform.errors import DataError, nearest
 from fusiform.plotting import style
+from fusiform.plotting._traces import bars
 from fusiform.plotting.tables import KINDS, METRIC_TITLES, PRIMARY, check_columns, skill
 
 _COLUMNS = ("attribute", "kind", "layer", "value", "lower", "upper", "chance", "control_value")
@@ -110,15 +111,7 @@ def _traces(rows: pd.DataFrame, *, legend: bool) -> list[go.Scatter]:
             name="trained",
             customdata=[style.plain(layer) for layer in rows["layer"]],
             marker={"size": 9, "color": style.TRAINED},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (rows["upper"] - rows["value"]).tolist(),
-                "arrayminus": (rows["value"] - rows["lower"]).tolist(),
-                "color": style.TRAINED,
-                "thickness": 1.5,
-                "width": 3,
-            },
+            error_x=bars(rows["value"], rows["lower"], rows["upper"], color=style.TRAINED, width=3),
             hovertemplate="%{customdata}: %{x:.3f}<extra>%{y}</extra>",
             **dots,
         ),

@@ -7,6 +7,7 @@ from plotly.subplots import make_subplots
 
 from fusiform.errors import DataError
 from fusiform.plotting import style
+from fusiform.plotting._traces import band, bars, interval_hover, layer_axis
 from fusiform.plotting.tables import (
     KINDS,
     METRIC_TITLES,
@@ -100,16 +101,7 @@ def accuracy_over_depth(
             figure.add_trace(trace.update(legend=_numbered("legend", index)), row=index, col=1)
         if selector and len(names) > _FEW:
             menus.append((index, first, len(figure.data), names, chosen))
-        layers = layer_order(panel)
-        figure.update_xaxes(
-            categoryorder="array",
-            categoryarray=[style.plain(layer) for layer in layers],
-            type="category",
-            tickangle=-90 if len(layers) > 8 or max(map(len, layers)) > 10 else 0,
-            range=[-0.5, len(layers) - 0.5],
-            row=index,
-            col=1,
-        )
+        figure.update_xaxes(layer_axis(layer_order(panel)), row=index, col=1)
         low, high = value_range(panel)
         figure.update_yaxes(
             title_text=METRIC_TITLES[PRIMARY[panel_kind]],
@@ -174,16 +166,12 @@ def _attribute_traces(
     traces = []
     bounded = trained.dropna(subset=["lower", "upper"])
     if len(bounded) > 1:
-        x = [style.plain(layer) for layer in bounded["layer"]]
         traces.append(
-            go.Scatter(
-                x=x + x[::-1],
-                y=[*bounded["upper"], *bounded["lower"][::-1]],
-                mode="lines",
-                fill="toself",
-                fillcolor=look["fill"],
-                line={"width": 0, "shape": "linear"},
-                hoverinfo="skip",
+            band(
+                [style.plain(layer) for layer in bounded["layer"]],
+                bounded["lower"],
+                bounded["upper"],
+                look["fill"],
                 visible=shown,
                 meta=meta | {"role": "band"},
                 **common,
@@ -198,7 +186,7 @@ def _attribute_traces(
                 marker={"symbol": "diamond-open", "size": 9, "color": look["colour"]},
                 line={"color": look["colour"], "width": 1.4, "dash": style.DASHES["control"]},
                 customdata=control[["lower", "upper"]].to_numpy().tolist(),
-                hovertemplate=_hover(name, "random weights"),
+                hovertemplate=interval_hover(name, "random weights"),
                 visible=shown,
                 meta=meta | {"role": "control"},
                 **common,
@@ -213,26 +201,17 @@ def _attribute_traces(
             mode="lines+markers" if shown or len(trained) == 1 else "lines",
             line={"color": look["colour"], "width": look["width"]},
             marker={"size": look["size"], "symbol": look["symbol"], "color": look["colour"]},
-            error_y=_bars(trained) if shown and len(trained) == 1 else None,
+            error_y=bars(trained["value"], trained["lower"], trained["upper"], width=4)
+            if shown and len(trained) == 1
+            else None,
             opacity=look["opacity"] if drawn_over else 1.0,
             customdata=trained[["lower", "upper"]].to_numpy().tolist(),
-            hovertemplate=_hover(name, ""),
+            hovertemplate=interval_hover(name),
             meta=meta | {"role": "line"},
             **line_common,
         )
     )
     return traces
-
-
-def _bars(rows: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": (rows["upper"] - rows["value"]).tolist(),
-        "arrayminus": (rows["value"] - rows["lower"]).tolist(),
-        "width": 4,
-        "thickness": 1.5,
-    }
 
 
 def line_look(slot: int | None) -> dict[str, Any]:
@@ -272,13 +251,6 @@ def line_look(slot: int | None) -> dict[str, Any]:
         "symbol": style.SYMBOLS[slot % len(style.SYMBOLS)],
         "opacity": 1.0,
     }
-
-
-def _hover(name: str, what: str) -> str:
-    # A percent sign followed by a brace would be a template of its own.
-    title = style.plain(name).replace("%{", "%&#123;") + (f", {what}" if what else "")
-    interval = "%{customdata[0]:.3f} to %{customdata[1]:.3f}"
-    return f"<b>{title}</b><br>%{{x}}: %{{y:.3f}} ({interval})<extra></extra>"
 
 
 def _menu(

@@ -1,6 +1,7 @@
 """The look of all figures: colours, fonts, scales, and text that plotly may show as it is."""
 
 import html
+from collections.abc import Iterable
 
 import plotly.graph_objects as go
 
@@ -18,7 +19,11 @@ __all__ = [
     "SYMBOLS",
     "TEMPLATE",
     "TRAINED",
+    "UNIT_COLOURS",
+    "UNIT_NAMES",
+    "UNIT_SYMBOLS",
     "plain",
+    "titles",
     "translucent",
 ]
 
@@ -35,6 +40,29 @@ TRAINED = "#0f6ea8"
 COLOURS = ("#0f7ac0", "#d55e00", "#009e73", "#c4619a", "#d99000", "#8566c2", "#4aa8de", "#9a7b4f")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "hexagon", "star")
 DASHES = {"trained": "solid", "control": "dot", "chance": "dash"}
+
+# What an attribute is read from: the entire layer, channels or neurons, in the colours of Diniz' figures 5.1 to 5.3.
+UNIT_COLOURS = {
+    "layer": COLOURS[0],
+    "channels": COLOURS[2],
+    "channel": COLOURS[2],
+    "neurons": COLOURS[1],
+    "neuron": COLOURS[1],
+}
+UNIT_SYMBOLS = {
+    "layer": "circle",
+    "channels": "square",
+    "channel": "square",
+    "neurons": "triangle-up",
+    "neuron": "triangle-up",
+}
+UNIT_NAMES = {
+    "layer": "entire layer",
+    "channels": "best channels together",
+    "neurons": "best neurons together",
+    "channel": "best single channel",
+    "neuron": "best single neuron",
+}
 
 # One hue, lightness monotone: readable in grey and for the colour-blind; quick through the middle, where neither dark
 # nor white text reads well. The dark scale runs the other way, so that "nothing" is always the colour of the page.
@@ -97,6 +125,18 @@ def plain(text: object) -> str:
     '&lt;b&gt;5 &amp; 6&lt;/b&gt;'
     """
     return html.escape(str(text), quote=False)
+
+
+def titles(names: Iterable[object]) -> list[str]:
+    """Write titles of panels as they are, in the size of the other text, with their line breaks.
+
+    Examples
+    --------
+    >>> titles(["a & b"])
+    ['<span style="font-size:12px">a &amp; b</span>']
+    """
+    lines = [plain(name).replace("\n", "<br>") for name in names]
+    return [f'<span style="font-size:12px">{text}</span>' for text in lines]
 
 
 def translucent(colour: str, alpha: float) -> str:

@@ -1,4 +1,4 @@
-"""Which rows of a table of probes are drawn, in which order, and how far each is above chance."""
+"""Which rows of a table are drawn, in which order, and how far each is above chance."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -9,14 +9,18 @@ import pandas as pd
 from fusiform.errors import DataError, nearest
 
 __all__ = [
+    "CONTROL_ENDING",
     "KINDS",
     "METRIC_TITLES",
     "PRIMARY",
     "Order",
     "attribute_order",
     "check_columns",
+    "curves",
     "layer_order",
+    "of_setup",
     "primary",
+    "setups",
     "skill",
     "value_range",
 ]
@@ -32,6 +36,8 @@ METRIC_TITLES = {
     "r2": "R²",
     "mae": "mean absolute error",
 }
+
+CONTROL_ENDING = " (random weights)"
 
 _PROBE_COLUMNS = (
     "network control layer depth attribute kind split metric value lower upper chance".split()  # noqa: SIM905
@@ -147,9 +153,7 @@ def _one_network(rows: pd.DataFrame, network: str | None) -> pd.DataFrame:
     if network not in names:
         raise DataError(f"The table has no network '{network}': {nearest(network, names)}")
     others = [name for name in names if name != network]
-    foreign = rows["network"].isin(others) | rows["network"].isin(
-        [f"{name} (random weights)" for name in others]
-    )
+    foreign = rows["network"].isin(others) | rows["network"].isin([name + CONTROL_ENDING for name in others])
     return rows[~foreign]
 
 
@@ -182,7 +186,7 @@ def layer_order(rows: pd.DataFrame) -> list[str]:
     >>> layer_order(pd.DataFrame({"layer": ["fc", "stem", "fc"], "depth": [9, 0, 9]}))
     ['stem', 'fc']
     """
-    return list(dict.fromkeys(rows.sort_values("depth", kind="stable")["layer"]))
+    return list(rows.sort_values("depth", kind="stable")["layer"].unique())
 
 
 def attribute_order(rows: pd.DataFrame, order: Order = "best") -> list[str]:
@@ -246,3 +250,153 @@ def value_range(rows: pd.DataFrame) -> tuple[float, float]:
     lowest = float(rows[["value", "lower", "chance"]].min().min())
     highest = float(rows[["value", "upper", "chance"]].max().max())
     return max(floor, round(lowest - 0.04, 2)), min(1.02, round(highest + 0.06, 2))
+
+
+def setups(table: pd.DataFrame) -> list[str]:
+    """List the setups of a table, without random-weights controls; where it has no such column, its networks.
+
+    Examples
+    --------
+    >>> setups(pd.DataFrame({"setup": ["a", "a (random weights)"], "control": [False, True]}))
+    ['a']
+    """
+    names = table["setup" if "setup" in table.columns else "network"].unique()
+    return [str(name) for name in names if not str(name).endswith(CONTROL_ENDING)]
+
+
+def of_setup(table: pd.DataFrame, setup: str | None, *, what: str) -> pd.DataFrame:
+    """Select the rows of one setup, without its random-weights control.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table with the column ``setup``.
+    setup : str or None
+        Which setup; None where the table holds one only.
+    what : str
+        What the table is called in messages.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    DataError
+        If the table has no rows, no such setup, or several and none is named.
+
+    Examples
+    --------
+    >>> of_setup(pd.DataFrame({"setup": ["a", "b"], "value": [1, 2]}), "b", what="best")["value"].tolist()
+    [2]
+    """
+    check_columns(table, ["setup"], what=what)
+    names = setups(table)
+    if setup is None and len(names) > 1:
+        raise DataError(f"The table '{what}' holds several setups, {names}; say which by setup=.")
+    if not names:
+        raise DataError(f"The table '{what}' holds no rows to draw.")
+    if setup is not None and setup not in names:
+        raise DataError(f"The table '{what}' has no setup '{setup}': {nearest(setup, names)}")
+    return table[table["setup"] == (setup or names[0])]
+
+
+def curves(
+    probes: pd.DataFrame,
+    *,
+    split: str = "valid",
+    unit_kinds: Sequence[str] = ("layer",),
+    kind: str | None = None,
+    attributes: Sequence[str] | None = None,
+    setup: str | None = None,
+) -> pd.DataFrame:
+    """Average the primary metric over the initialisations of every setup.
+
+    Parameters
+    ----------
+    probes : DataFrame
+        The table of probes of a study of layers.
+    split : str, default "valid"
+        Which images the values were measured on.
+    unit_kinds : sequence of str, default ("layer",)
+        Which of ``"layer"``, ``"channels"`` and ``"neurons"``.
+    kind : str, optional
+        One of `KINDS`; all by default.
+    attributes : sequence of str, optional
+        Which attributes; all by default.
+    setup : str, optional
+        One setup with its random-weights control; all by default.
+
+    Returns
+    -------
+    DataFrame
+        A row a (setup, unit_kind, attribute, layer) in order of depth, with ``value``, ``lower``, ``upper``,
+        ``chance``, ``relative_depth`` (0 the first layer, 1 the last), ``role``, ``block`` and ``n_networks``. With
+        several initialisations ``lower`` and ``upper`` are the lowest and the highest of their values, otherwise the
+        interval of the table.
+
+    Raises
+    ------
+    DataError
+        If columns are missing, or no rows are left.
+
+    Examples
+    --------
+    >>> row = {"network": "n0", "setup": "n", "control": False, "layer": "fc", "depth": 3, "attribute": "Male",
+    ...        "kind": "binary", "unit_kind": "layer", "split": "valid", "metric": "balanced_accuracy",
+    ...        "value": 0.9, "lower": 0.85, "upper": 0.94, "chance": 0.5}
+    >>> curves(pd.DataFrame([row, row | {"network": "n1", "value": 0.8}]))[["value", "lower", "upper"]]
+       value  lower  upper
+    0   0.85    0.8    0.9
+    """
+    check_columns(probes, [*_PROBE_COLUMNS, "unit_kind"], what="probes")
+    rows = probes[
+        (probes["split"] == split)
+        & probes["unit_kind"].isin(list(unit_kinds))
+        & (probes["metric"] == probes["kind"].map(PRIMARY))
+    ]
+    if kind is not None:
+        rows = rows[rows["kind"] == kind]
+    if attributes is not None:
+        rows = rows[rows["attribute"].isin(list(attributes))]
+    rows = rows.assign(setup=rows["setup"] if "setup" in rows.columns else rows["network"])
+    if setup is not None:
+        names = setups(rows)
+        if setup not in names:
+            raise DataError(f"The table 'probes' has no setup '{setup}': {nearest(setup, names)}")
+        rows = rows[rows["setup"].isin([setup, setup + CONTROL_ENDING])]
+    if not len(rows):
+        asked = f"the split '{split}'" + (f" and {kind} attributes" if kind else "")
+        raise DataError(f"The table 'probes' holds no rows of {', '.join(unit_kinds)} for {asked}.")
+    if "relative_depth" not in rows.columns:
+        last = rows.groupby("setup")["depth"].transform("max")
+        rows["relative_depth"] = (rows["depth"] / last.where(last > 0)).fillna(0.0)
+    for column in ("role", "block"):
+        if column not in rows.columns:
+            rows[column] = None
+    keys = ["setup", "unit_kind", "attribute", "layer"]
+    groups = rows.groupby(keys, sort=False)["value"]
+    spread = groups.agg(["mean", "min", "max", "size"])
+    kept = [
+        "control",
+        "kind",
+        "metric",
+        "depth",
+        "relative_depth",
+        "role",
+        "block",
+        "chance",
+        "lower",
+        "upper",
+    ]
+    made = rows.drop_duplicates(keys).set_index(keys)[kept].join(spread).reset_index()
+    made = made.rename(columns={"mean": "value", "size": "n_networks"})
+    several = made["n_networks"] > 1
+    made["lower"] = made["lower"].where(~several, made["min"]).astype(float)
+    made["upper"] = made["upper"].where(~several, made["max"]).astype(float)
+    made["control"] = made["control"].astype(bool)
+    return (
+        made.drop(columns=["min", "max"])
+        .sort_values(["depth", "attribute"], kind="stable")
+        .reset_index(drop=True)
+    )

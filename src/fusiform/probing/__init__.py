@@ -5,6 +5,7 @@ from fusiform.probing._confounds import ConfoundedDraw, confounded_draws
 from fusiform.probing._consistency import detect_manipulation
 from fusiform.probing._frozen import ProbeSet, fit_probes
 from fusiform.probing._identification import identify
+from fusiform.probing._measures import Measure, measure_answers
 from fusiform.probing._pls import PLS
 from fusiform.probing._probe import Probes, best_layers, probe_layers, probe_network
 from fusiform.probing._sampling import Draw, Sampling, sample
@@ -14,6 +15,7 @@ __all__ = [
     "PLS",
     "ConfoundedDraw",
     "Draw",
+    "Measure",
     "ProbeSet",
     "Probes",
     "Sampling",
@@ -24,6 +26,7 @@ __all__ = [
     "detect_manipulation",
     "fit_probes",
     "identify",
+    "measure_answers",
     "probe_layers",
     "probe_network",
     "sample",

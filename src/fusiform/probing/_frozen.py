@@ -26,11 +26,12 @@ from fusiform.runs import Progress
 
 @dataclass(frozen=True, eq=False)
 class _Frozen:
-    """One probe: some features (all where None), less their level, times rotations, less an offset."""
+    """One probe: some features (all where None), less their level, times rotations, less an offset, within bounds."""
 
     features: Int[ndarray, " k"] | None
     rotations: Float[Tensor, "k c"] | None
     offset: Float[ndarray, " c"] | float
+    bounds: tuple[Float[ndarray, " c"], Float[ndarray, " c"]] | None
     readout: Readout
 
 
@@ -113,6 +114,8 @@ class ProbeSet:
                 if probe.rotations is not None:
                     values = values @ probe.rotations
             scores = values.double().numpy() - probe.offset
+            if probe.bounds is not None:
+                scores = scores.clip(*probe.bounds)
             found[kind, attribute] = probe.readout.answers(scores[None])[0]
         return found
 
@@ -216,7 +219,9 @@ def _fit_layer(asked: Probing, layer: Layer, activations: Activations, method: M
         for number, draw in enumerate(draws):
             fit = solved.fits[number]
             readout = fit_readout(draw, fit.scores[None])
-            probes["layer", draw.attribute] = _Frozen(None, None, solved.offset(number), readout)
+            probes["layer", draw.attribute] = _Frozen(
+                None, None, solved.offset(number), solved.bounds(number), readout
+            )
         if "channels" in asked.units and positions_of(layer.shape) > 1:
             probes |= _channel_probes(asked, layer, activations, draws, solved, scales)
         if "neurons" in asked.units:
@@ -268,6 +273,7 @@ def _channel_probes(
             features,
             torch.cat([kept for _, kept in own])[:, :width],
             inner.offset(n),
+            inner.bounds(n),
             fit_readout(draw, inner.fits[n].scores[None]),
         )
     return probes
@@ -282,5 +288,5 @@ def _neuron_probes(
     probes = {}
     for n, draw in enumerate(draws):
         own = values[asked.positions(draw.train)][:, np.searchsorted(features, best[n])]
-        probes["neurons", draw.attribute] = _Frozen(best[n], None, 0.0, fit_readout(draw, own[None]))
+        probes["neurons", draw.attribute] = _Frozen(best[n], None, 0.0, None, fit_readout(draw, own[None]))
     return probes

@@ -318,7 +318,7 @@ def _read_scores(
 
     train = filled([solved.fits[s].scores for s in systems])
     others = {
-        split: filled([solved.scores(s, asked.positions(rows)) for s in systems])
+        split: filled([solved.scores(s, asked.positions(rows)).clip(*solved.bounds(s)) for s in systems])
         for split, rows in (("valid", draw.valid), ("test", draw.test))
     }
     return _measured(asked, draw, train, others, auc=auc)

@@ -22,7 +22,7 @@ _MAX_TEST = 8192
 # Images that a class gets at a time, and from how many times as many the most useful are picked: the pickier, the
 # more classes an image serves and the less it is like others of its class.
 _STEP = 32
-_PICKINESS = (1,)
+_PICKINESS = (1, 4, 16, 64)
 # In so many images, a class of a tenth can be tested.
 _MIN_PUBLISHED = 10 * MIN_TEST
 

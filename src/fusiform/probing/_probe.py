@@ -73,7 +73,7 @@ def probe_layers(
     squares onto 8 dimensions; QDA on them tells the classes apart, and the PLS regression itself predicts
     continuous attributes. The importance of every neuron in the projection (VIP) names the best neurons, and
     averaged over positions the best channels; those are probed one by one and together, channels by PLS and QDA,
-    neurons by QDA alone.
+    neurons by QDA alone. Read-outs take scores beyond those of any training image for the nearest of those.
 
     The faces pass through the network once, as long as activations fit in memory or on disk. No layer's matrix has to
     exist whole in memory: partial least squares needs its columns block by block, for all attributes together.

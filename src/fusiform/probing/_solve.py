@@ -53,6 +53,15 @@ class Solved:
         fit = self.fits[system]
         return np.asarray(fit.offset + self.centre[system, : fit.n_components].double().numpy())
 
+    def bounds(self, system: int) -> tuple[Float[ndarray, " c"], Float[ndarray, " c"]]:
+        """Least and largest scores of the training images.
+
+        A unit that all but slept on them was scaled up; where it wakes it throws scores as far out as you like. Read-outs
+        take scores beyond those of any training image for the nearest of those.
+        """
+        scores = self.fits[system].scores
+        return scores.min(axis=0), scores.max(axis=0)
+
     def scores(self, system: int, positions: Int[ndarray, " k"]) -> Float[ndarray, "k c"]:
         """Scores of images that were projected, as positions in the order streamed."""
         fit = self.fits[system]

@@ -1,8 +1,10 @@
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 _MINUS = "\N{MINUS SIGN}"
 _DASH = "\N{EN DASH}"
@@ -178,3 +180,16 @@ def listing(names: Sequence[str], most: int = 6) -> str:
     if len(names) > most:
         return ", ".join(shown) + f" and {len(names) - most} more"
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + f" and {shown[-1]}" if shown else ""
+
+
+def breakable(text: Any) -> Markup:
+    """Let a long name be broken after a dot, an underscore, a slash or a hyphen; markup stays as it is.
+
+    Examples
+    --------
+    >>> breakable("layer1.0"), breakable(Markup("<b>a.b</b>"))
+    (Markup('layer1.<wbr>0'), Markup('<b>a.b</b>'))
+    """
+    if isinstance(text, Markup):
+        return text
+    return Markup(re.sub(r"([._/\-])(?=\w)", r"\1<wbr>", str(Markup.escape(text))))

@@ -1,6 +1,6 @@
 import json
-import re
 import webbrowser
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from fusiform.errors import RunError, nearest
 from fusiform.plotting import style
-from fusiform.report import _format
-from fusiform.report._material import Material, read_material
-from fusiform.report._sections import context
+from fusiform.report import _format, _shared
+from fusiform.report._parts import Page
+from fusiform.report.audit import page as audit_page
+from fusiform.report.layers import page as layers_page
 from fusiform.runs import Run, atomic_write
+
+# A study's page is a function of its run folder and a template that fills the blocks of base.html.j2.
+PAGES: dict[str, Callable[[Run], Page]] = {"audit": audit_page, "layers": layers_page}
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SIZE_MARK = "{{file-size}}"
+_DIGITS = 6
 _LAYOUT_OF_PAGE = {
     "paper_bgcolor": "rgba(0,0,0,0)",
     "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": style.CHANCE, "activecolor": style.TRAINED},
@@ -45,7 +51,7 @@ def write_report(run_folder: str | Path | Run, *, open: bool = False) -> Path:
     Raises
     ------
     RunError
-        If the folder holds no run, or the disk is full.
+        If the folder holds no run or that of a study without a page, or the disk is full.
     DataError
         If a table lacks columns that it must have.
 
@@ -58,31 +64,43 @@ def write_report(run_folder: str | Path | Run, *, open: bool = False) -> Path:
     'report.html'
     """
     run = run_folder if isinstance(run_folder, Run) else Run.open(run_folder)
-    page = _render(read_material(run))
+    # Folders of the first version name no study; they are audits.
+    study = str(run.request.get("study", "audit"))
+    if study not in PAGES:
+        raise RunError(
+            f"There is no page for the study '{study}' of the run '{run.path}': {nearest(study, list(PAGES))}"
+        )
+    content = _render(run, PAGES[study](run))
     path = run.path / "report.html"
     with atomic_write(path) as part:
-        part.write_text(page, encoding="utf-8")
+        part.write_text(content, encoding="utf-8")
     if open:
         webbrowser.open(path.resolve().as_uri())
     return path
 
 
-def _render(material: Material) -> str:
-    values = context(material)
-    values["plots"] = {name: _json(figure) for name, figure in values.pop("figures").items()}
-    page = (
+def _render(run: Run, page: Page) -> str:
+    plots = {name: _json(figure) for name, figure in page.figures.items()}
+    text = (
         _environment()
-        .get_template("report.html.j2")
+        .get_template(page.template)
         .render(
-            **values,
+            **_shared.context(run),
+            **page.values,
+            title=page.title,
+            kicker=page.kicker,
+            summary=page.summary,
+            key_figures=page.key_figures,
+            contents=page.contents,
+            plots=plots,
             style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
             script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
-            plotly=Markup(_plotly_source()) if values["plots"] else "",
-            looks=_safe_json(_looks(material)),
+            plotly=Markup(_plotly_source()) if plots else "",
+            looks=_safe_json(_looks(page)),
             size_mark=_SIZE_MARK,
         )
     )
-    return page.replace(_SIZE_MARK, f"{len(page.encode('utf-8')) / 1e6:.1f} MB")
+    return text.replace(_SIZE_MARK, f"{len(text.encode('utf-8')) / 1e6:.1f} MB")
 
 
 @cache
@@ -95,6 +113,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     for name in (
+        "breakable",
         "count",
         "interval",
         "large",
@@ -107,14 +126,8 @@ def _environment() -> Environment:
         "words",
     ):
         environment.filters[name] = getattr(_format, name)
-    environment.filters["breakable"] = _breakable
     environment.tests["not_there"] = _format.missing
     return environment
-
-
-def _breakable(text: Any) -> Markup:
-    # Long names may be broken after a dot or an underscore.
-    return Markup(re.sub(r"([._/\-])(?=\w)", r"\1<wbr>", str(Markup.escape(text))))
 
 
 def _plotly_source() -> str:
@@ -125,7 +138,25 @@ def _plotly_source() -> str:
 
 def _json(figure: go.Figure) -> dict[str, Any]:
     figure.update_layout(_LAYOUT_OF_PAGE)
-    return {"json": _safe_json(json.loads(figure.to_json())), "height": int(figure.layout.height)}
+    content = _rounded(json.loads(figure.to_json()))
+    # Hundreds of lines over the same layers name them once.
+    lists: dict[tuple[str, ...], int] = {}
+    for trace in content["data"]:
+        for key, value in trace.items():
+            if isinstance(value, list) and value and all(isinstance(entry, str) for entry in value):
+                trace[key] = {"list": lists.setdefault(tuple(value), len(lists))}
+    return {"json": _safe_json(content | {"lists": list(lists)}), "height": int(figure.layout.height)}
+
+
+def _rounded(value: Any) -> Any:
+    # Seventeen digits of every number would be most of a large page.
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return value
 
 
 def _safe_json(value: Any) -> Markup:
@@ -134,13 +165,13 @@ def _safe_json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def _looks(material: Material) -> dict[str, Any]:
+def _looks(page: Page) -> dict[str, Any]:
     return {
         "colours": style.COLOURS,
         "symbols": style.SYMBOLS,
         "grey": style.CHANCE,
         # A single layer has no line, so its dots must be seen.
-        "single": [f"depth-{kind}" for kind in material.kinds if len(material.probed_layers) == 1],
+        "single": page.single,
         "light": style.SCALE_LIGHT,
         "dark": style.SCALE_DARK,
     }

@@ -1,6 +1,6 @@
 """Small drawings that are part of the page's text: they scale, print and follow its colours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
@@ -49,7 +49,7 @@ class Frame:
                 drawn += f'<polyline class="{css}" points="{" ".join(run)}"/>'
         return drawn
 
-    def band(self, lower: Sequence[float | None], upper: Sequence[float | None]) -> str:
+    def band(self, lower: Sequence[float | None], upper: Sequence[float | None], css: str = "") -> str:
         """Draw an interval as a band; of one layer as an upright line."""
         known = [
             (i, lo, up) for i, (lo, up) in enumerate(zip(lower, upper, strict=True)) if None not in (lo, up)
@@ -59,10 +59,10 @@ class Frame:
         if len(known) == 1:
             index, lo, up = known[0]
             x = self.x(index)
-            return f'<line class="whisker" x1="{x:.1f}" x2="{x:.1f}" y1="{self.y(lo or 0):.1f}" y2="{self.y(up or 0):.1f}"/>'
+            return f'<line class="whisker{css}" x1="{x:.1f}" x2="{x:.1f}" y1="{self.y(lo or 0):.1f}" y2="{self.y(up or 0):.1f}"/>'
         there = [f"{self.x(i):.1f},{self.y(up or 0):.1f}" for i, _, up in known]
         back = [f"{self.x(i):.1f},{self.y(lo or 0):.1f}" for i, lo, _ in reversed(known)]
-        return f'<polygon class="band" points="{" ".join(there + back)}"/>'
+        return f'<polygon class="band{css}" points="{" ".join(there + back)}"/>'
 
     def level(self, value: float, css: str) -> str:
         """Draw a level line."""
@@ -100,14 +100,45 @@ def panel(
     Markup
         An ``<svg>`` element.
     """
-    width, height = _PANEL
-    frame = Frame(len(values), *limits, (_PANEL_LEFT + 4, 7, width - 6, height - 7))
-    ticks = "".join(
-        frame.level(tick, "rule")
-        + f'<text x="{_PANEL_LEFT - 2:.0f}" y="{frame.y(tick) + 3:.1f}">{tick:g}</text>'
-        for tick in _ticks(*limits)
-    )
+    frame, ticks = _panel_frame(len(values), limits)
     return _svg(_PANEL, label, "panel", ticks + _curves(frame, values, lower, upper, control, chance, best))
+
+
+Curve = tuple[Sequence[float | None], Sequence[float | None], Sequence[float | None]]
+
+
+def unit_panel(
+    units: Mapping[str, Curve],
+    control: Sequence[float | None],
+    chance: float,
+    limits: tuple[float, float],
+    label: str,
+) -> Markup:
+    """Draw one attribute over the layers, read from several kinds of units.
+
+    Parameters
+    ----------
+    units : mapping of str to (values, lower, upper)
+        ``"layer"``, ``"channels"`` or ``"neurons"`` to a number a layer; None where it was not measured.
+    control : sequence of float or None
+        Values of the random-weights control.
+    chance, limits, label
+        As for `panel`.
+
+    Returns
+    -------
+    Markup
+        An ``<svg>`` element.
+    """
+    frame, drawn = _panel_frame(len(control), limits)
+    drawn += frame.level(chance, "chance")
+    # The entire layer lies on top.
+    for unit, (_, lower, upper) in reversed(list(units.items())):
+        drawn += frame.band(lower, upper, f" unit-{unit}")
+    drawn += frame.line(control, "control")
+    for unit, (values, _, _) in reversed(list(units.items())):
+        drawn += frame.line(values, f"trained unit-{unit}")
+    return _svg(_PANEL, label, "panel", drawn)
 
 
 def sparkline(
@@ -153,6 +184,17 @@ def forest(
         )
     drawn += f'<circle class="dot trained" cx="{x(value):.1f}" cy="{middle}" r="3.2"/>'
     return _svg(_FOREST, label, "forest", drawn)
+
+
+def _panel_frame(n: int, limits: tuple[float, float]) -> tuple[Frame, str]:
+    width, height = _PANEL
+    frame = Frame(n, *limits, (_PANEL_LEFT + 4, 7, width - 6, height - 7))
+    ticks = "".join(
+        frame.level(tick, "rule")
+        + f'<text x="{_PANEL_LEFT - 2:.0f}" y="{frame.y(tick) + 3:.1f}">{tick:g}</text>'
+        for tick in _ticks(*limits)
+    )
+    return frame, ticks
 
 
 def _curves(

@@ -2,5 +2,6 @@
 
 from fusiform.studies._audit import audit
 from fusiform.studies._request import AuditRequest
+from fusiform.studies.layers import LayersRequest, study_layers
 
-__all__ = ["AuditRequest", "audit"]
+__all__ = ["AuditRequest", "LayersRequest", "audit", "study_layers"]

@@ -1,23 +1,24 @@
-import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fusiform.errors import DataError
-from fusiform.faces import FaceSet, open_faces, pick_faces
-from fusiform.networks import FaceNetwork, frame_faces, framing_template, load_network
+from fusiform.faces import FaceSet, open_faces
+from fusiform.networks import FaceNetwork, framing_template, load_network
 from fusiform.probing import Sampling, best_layers, probe_layers, sample, verify_layers
-from fusiform.runs import Progress, Run, atomic_write
+from fusiform.runs import Progress, Run
 from fusiform.studies._request import AuditRequest
-
-_EXAMPLES = 24
+from fusiform.studies._shared import (
+    framed,
+    layer_table,
+    named_layers,
+    network_record,
+    say_left_out,
+    timed,
+    write_examples,
+)
 
 
 def audit(
@@ -79,7 +80,7 @@ def audit(
     progress = progress or Progress(quiet=True)
     net = load_network(network) if isinstance(network, str) else network
     opened = open_faces(faces) if isinstance(faces, str) else faces
-    layers = _layers(net, request)
+    layers = [layer.name for layer in named_layers(net, request.layers)]
     framing_template(net, opened, request.align)
     # Everything that may be wrong with what was asked has been looked at before a folder is made.
     _sampling(opened, request)
@@ -90,32 +91,24 @@ def audit(
     run = Run.start(out, asked, overwrite=overwrite)
     timings = dict(run.timings)
 
-    with _timed(timings, "reading"):
-        readable = opened.readable(strict=request.strict, progress=progress.task("Reading faces"))
-        prepared, alignment = frame_faces(net, readable, request.align)
-        if alignment.startswith("resized only:"):
-            progress.say(f"The faces are {alignment}. Figures will be lower than the network's best.")
-        if len(prepared.skipped):
-            progress.say(
-                f"{len(prepared.skipped)} of {len(opened)} images left out; see tables/skipped.parquet"
-            )
+    with timed(timings, "reading"):
+        (prepared,), (alignment,), skipped = framed([net], opened, request, progress)
     sampling = _sampling(prepared, request)
     if sampling is None:
         progress.say(
             "The faces have identities but no attributes: verification is measured, and nothing probed."
         )
     else:
-        for row in sampling.table[sampling.table.status != "probed"].itertuples():
-            progress.say(f"Attribute '{row.attribute}' is left out: {row.note}")
+        say_left_out(sampling, progress)
         run.write_table("attributes", sampling.table)
     run.record(
         seed=request.seed,
-        network=_network_record(net),
+        network=network_record(net),
         faces=prepared.card() | {"digest": opened.digest(), "alignment": alignment},
     )
-    run.write_table("layers", _layer_table(net))
-    run.write_table("skipped", prepared.skipped)
-    _write_examples(run, prepared, sampling)
+    run.write_table("layers", layer_table(net))
+    run.write_table("skipped", skipped)
+    write_examples(run, prepared, sampling)
 
     networks = [(net, False)] + ([(net.randomized(seed=request.seed), True)] if request.control else [])
     shared: dict[str, Any] = {
@@ -128,9 +121,16 @@ def audit(
     if sampling is not None:
         probes = []
         for subject, is_control in networks:
-            with _timed(timings, "probing the control" if is_control else "probing"):
+            with timed(timings, "probing the control" if is_control else "probing"):
                 table = probe_layers(
-                    subject, prepared, n_components=request.n_components, sampling=sampling, run=run, **shared
+                    subject,
+                    prepared,
+                    units=("layer",),
+                    scale="pooled",
+                    n_components=request.n_components,
+                    sampling=sampling,
+                    run=run,
+                    **shared,
                 )
             table.insert(1, "control", is_control)
             probes.append(table)
@@ -140,7 +140,7 @@ def audit(
         run.write_table("best", best_layers(table))
     verified = []
     for subject, is_control in networks:
-        with _timed(timings, "verification"):
+        with timed(timings, "verification"):
             table = verify_layers(subject, prepared, scratch=run.path / "parts", **shared)
         table.insert(1, "control", is_control)
         verified.append(table)
@@ -148,30 +148,6 @@ def audit(
     run.record(timings=timings)
     run.finish()
     return run
-
-
-def _layers(net: FaceNetwork, request: AuditRequest) -> list[str]:
-    if request.layers is None:
-        return [layer.name for layer in net.default_layers()]
-    if request.layers == ("all",):
-        return [layer.name for layer in net.layers]
-    return [net.layer(name).name for name in request.layers]
-
-
-def _network_record(net: FaceNetwork) -> dict[str, Any]:
-    return asdict(net.card) | {
-        "digest": net.digest(),
-        "n_parameters": net.n_parameters,
-        "n_layers": len(net.layers),
-        "architecture": type(net.module).__name__,
-    }
-
-
-def _layer_table(net: FaceNetwork) -> pd.DataFrame:
-    rows = [asdict(layer) | {"network": net.card.name, "features": prod(layer.shape)} for layer in net.layers]
-    table = pd.DataFrame(rows).rename(columns={"name": "layer"})
-    table["shape"] = [" x ".join(map(str, shape)) for shape in table["shape"]]
-    return table[["network", "layer", "depth", "kind", "role", "block", "shape", "features"]]
 
 
 def _sampling(faces: FaceSet, request: AuditRequest) -> Sampling | None:
@@ -186,33 +162,3 @@ def _sampling(faces: FaceSet, request: AuditRequest) -> Sampling | None:
     return sample(
         faces, request.attributes, n_train=request.n_train, n_valid=request.n_valid, seed=request.seed
     )
-
-
-def _write_examples(run: Run, faces: FaceSet, sampling: Sampling | None) -> None:
-    from PIL import Image
-
-    chosen = pick_faces(faces, _EXAMPLES, among=None if sampling is None else sampling.others)
-    names = list(faces.schema) if sampling is None else [draw.attribute for draw in sampling.draws]
-    records = []
-    for number, (row, image) in enumerate(zip(chosen, faces.images(chosen), strict=True)):
-        file = f"example_{number:02d}.png"
-        with atomic_write(run.path / "images" / file) as part:
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(part, format="PNG")
-        values = faces.table.iloc[int(row)]
-        shown = {name: None if pd.isna(values[name]) else _plain(values[name]) for name in names}
-        records.append({"file": file, "image_id": str(values.image_id), "attributes": shown})
-    with atomic_write(run.path / "images" / "examples.json") as part:
-        part.write_text(json.dumps(records, indent=1), encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-@contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
-    start = time.monotonic()
-    try:
-        yield
-    finally:
-        timings[name] = round(timings.get(name, 0.0) + time.monotonic() - start, 2)

@@ -1,23 +1,22 @@
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import MISSING, dataclass, fields
+from types import NoneType
+from typing import Any, Literal, Self, get_args, get_origin
 
 from fusiform.errors import SpecError, nearest
 
 
-@dataclass(frozen=True)
-class AuditRequest:
-    """What an audit is asked; the options of ``fusiform audit`` and the keys of its TOML file.
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What every study is asked; the options of its command and the keys of its TOML file.
 
     Attributes
     ----------
-    network : str
-        Specification of the network, as for `fusiform.networks.load_network`.
     faces : str
         Specification of the faces, as for `fusiform.faces.open_faces`.
     attributes : tuple of str or None
         Which attributes; all when None.
     layers : tuple of str or None
-        Which layers; block outputs, pools and fully connected layers when None; ``("all",)`` for all.
+        Which layers; the study's default when None; ``("all",)`` for all.
     align : str
         ``"auto"``: to the template that the network's card names, where the set has landmarks;
         ``"none"``; or a template's name.
@@ -37,7 +36,6 @@ class AuditRequest:
         Faces a forward pass.
     """
 
-    network: str
     faces: str
     attributes: tuple[str, ...] | None = None
     layers: tuple[str, ...] | None = None
@@ -52,7 +50,7 @@ class AuditRequest:
     batch_size: int = 32
 
     @classmethod
-    def from_mapping(cls, options: dict[str, Any], *, source: str = "the request") -> "AuditRequest":
+    def from_mapping(cls, options: dict[str, Any], *, source: str = "the request") -> Self:
         """Make a request from names and values, such as a TOML file's.
 
         Parameters
@@ -64,38 +62,56 @@ class AuditRequest:
 
         Returns
         -------
-        AuditRequest
+        Request
             The request.
 
         Raises
         ------
         SpecError
-            If a name is unknown, a value has the wrong type, or network or faces are missing.
+            If a name is unknown, a value has the wrong type, or something without a default is missing.
 
         Examples
         --------
         >>> AuditRequest.from_mapping({"network": "demo", "faces": "synthetic?n=8"}).seed
         0
         """
-        kinds = {f.name: f.type for f in fields(cls)}
+        known = {f.name: f for f in fields(cls)}
+        values: dict[str, Any] = {}
         for name, value in options.items():
-            if name not in kinds:
-                raise SpecError(f"{source} has an unknown option '{name}'; {nearest(name, kinds)}")
-            _check(name, value, kinds[name], source)
-        for name in ("network", "faces"):
-            if not options.get(name):
+            if name not in known:
+                raise SpecError(f"{source} has an unknown option '{name}'; {nearest(name, known)}")
+            kind = known[name].type
+            if get_origin(kind) is tuple and isinstance(value, str):
+                value = (value,)
+            _check(name, value, kind, source)
+            values[name] = tuple(value) if isinstance(value, list) else value
+        for name, f in sorted(known.items(), reverse=True):
+            if f.default is MISSING and not values.get(name):
                 raise SpecError(
                     f'{source} names no {name}; give --{name} SPEC or {name} = "SPEC" in the TOML file.'
                 )
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         return cls(**values)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditRequest(Request):
+    """What an audit is asked: what every study is asked (`Request`), of one network.
+
+    Attributes
+    ----------
+    network : str
+        Specification of the network, as for `fusiform.networks.load_network`.
+    """
+
+    network: str
+
+
 def _check(name: str, value: Any, kind: Any, source: str) -> None:
-    if kind not in (str, bool, int, float):
-        good = value is None or (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value))
-        wants = "a list of names"
-    elif kind is bool:
+    if NoneType in get_args(kind):
+        if value is None:
+            return
+        (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    if kind is bool:
         good, wants = isinstance(value, bool), "true or false"
     elif kind is int:
         good, wants = isinstance(value, int) and not isinstance(value, bool), "a whole number"
@@ -104,7 +120,17 @@ def _check(name: str, value: Any, kind: Any, source: str) -> None:
     elif kind is float:
         good = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         wants = "a number above 0"
+    elif get_origin(kind) is tuple:
+        good = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+        wants = "a list of names"
+        kind = get_args(kind)[0]
     else:
         good, wants = isinstance(value, str), "a text"
     if not good:
         raise SpecError(f"The option '{name}' in {source} must be {wants}; got {value!r}.")
+    if get_origin(kind) is Literal:
+        for word in [value] if isinstance(value, str) else value:
+            if word not in get_args(kind):
+                raise SpecError(
+                    f"The option '{name}' in {source} cannot be '{word}'; {nearest(word, get_args(kind))}"
+                )

@@ -56,6 +56,30 @@
     links.forEach((link, id) => seen.observe(document.getElementById(id)));
   }
 
+  // One network at a time; without scripts all are shown. Sections without the chosen one keep theirs.
+  const choose = (name) => {
+    all("section").forEach((section) => {
+      const blocks = all("[data-setup]", section);
+      const setups = new Set(blocks.map((block) => block.dataset.setup));
+      if (setups.size < 2 || !setups.has(name)) return;
+      blocks.forEach((block) => { block.hidden = block.dataset.setup !== name; });
+      all("[data-choose]", section).forEach((button) => {
+        button.setAttribute("aria-pressed", String(button.dataset.choose === name));
+      });
+    });
+    document.dispatchEvent(new Event("chosen"));
+  };
+  all("[data-choose]").forEach((button) => button.addEventListener("click", () => {
+    const before = button.getBoundingClientRect().top;
+    choose(button.dataset.choose);
+    // Sections above may have grown or shrunk; the button stays under the pointer.
+    window.scrollBy({ top: button.getBoundingClientRect().top - before, behavior: "instant" });
+  }));
+  all("section").forEach((section) => {
+    const first = section.querySelector("[data-choose]");
+    if (first) choose(first.dataset.choose);
+  });
+
   // Paper shows what is folded away on the screen.
   const folded = [];
   window.addEventListener("beforeprint", () => {
@@ -74,8 +98,12 @@
   const onPaper = window.matchMedia("print");
   const scale = () => (dark.matches && !onPaper.matches ? looks.dark : looks.light);
 
-  all("[data-plot]").forEach((place) => {
+  const draw = (place) => {
     const figure = read("data-" + place.dataset.plot);
+    // Lists of names that traces share stand in the figure once.
+    figure.data.forEach((trace) => Object.keys(trace).forEach((key) => {
+      if (trace[key] && trace[key].list !== undefined) trace[key] = figure.lists[trace[key].list].slice();
+    }));
     if (figure.layout.coloraxis) figure.layout.coloraxis.colorscale = scale();
     // Only what works on this page alone: no button that would send the plot anywhere.
     const config = {
@@ -93,7 +121,29 @@
       redraw();
       place.on("plotly_afterplot", redraw);
     });
+  };
+  // A plot of a network that is not chosen has no width; it is drawn when it is.
+  const drawSeen = () => all("[data-plot]").forEach((place) => {
+    if (!place.layout && !place.closest("[hidden]")) draw(place);
   });
+  drawSeen();
+  document.addEventListener("chosen", drawSeen);
+
+  // One attribute, or one family, at a time.
+  all("select[data-pick]").forEach((select) => {
+    const place = document.getElementById("plot-" + select.dataset.pick);
+    const names = Array.from(select.options).map((option) => option.value);
+    select.addEventListener("change", () => {
+      const shown = place.data.map((trace) => {
+        const of = trace.meta.pick !== undefined ? trace.meta.pick : trace.meta.attribute;
+        return of === select.value || !names.includes(of);
+      });
+      Plotly.restyle(place, { visible: shown });
+    });
+    // A browser may keep the choice of an earlier visit.
+    select.selectedIndex = 0;
+  });
+
   const recolour = () => all("[data-plot]").forEach((place) => {
     if (place.layout && place.layout.coloraxis) Plotly.relayout(place, { "coloraxis.colorscale": scale() });
   });

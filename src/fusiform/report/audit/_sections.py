@@ -7,17 +7,32 @@ import plotly.graph_objects as go
 from fusiform.plotting import accuracy_over_depth, layer_attribute_heatmap
 from fusiform.plotting.tables import METRIC_TITLES, attribute_order, layer_order, skill, value_range
 from fusiform.report import _svg
-from fusiform.report._cards import asked_card, attribute_cards, cautions, data_card, key_figures, network_card
-from fusiform.report._format import count, interval, missing, number, scalar
-from fusiform.report._material import Example, Material
-from fusiform.report._summary import attribute_unit, mean_absolute_error, sentences
+from fusiform.report._cards import network_card
+from fusiform.report._format import interval, missing, number
+from fusiform.report._shared import records
+from fusiform.report.audit._cards import cautions
+from fusiform.report.audit._material import Material
+from fusiform.report.audit._summary import attribute_unit, mean_absolute_error
 
 _FEW_CHIPS = 12
 _MOST_LINES = 8
 _SHOWN_OF_MANY = 5
-_FACTS_OF_EXAMPLE = 5
-_NAMES_OF_SKIPPED = 1000
-_MOST_CONFOUNDS = 20
+CONTENTS = [
+    ("summary", "Summary"),
+    ("cautions", "Read with care"),
+    ("reading", "How to read this page"),
+    ("faces", "Example faces"),
+    ("depth", "Accuracy over depth"),
+    ("heatmap", "Layers and attributes"),
+    ("best", "Best layers"),
+    ("verification", "Verification"),
+    ("attributes", "Attributes and samples"),
+    ("skipped", "Skipped images"),
+    ("network", "Network card"),
+    ("layers", "Layers"),
+    ("data", "Data card"),
+    ("asked", "What was asked"),
+]
 _KIND_TITLES = {
     "binary": "Yes/no attributes",
     "categorical": "Attributes of several classes",
@@ -25,37 +40,22 @@ _KIND_TITLES = {
 }
 
 
-def context(material: Material) -> dict[str, Any]:
-    """Gather all that the page's template shows."""
+def context(material: Material) -> tuple[dict[str, Any], dict[str, go.Figure]]:
+    """Gather what the page's template shows, and the figures."""
     run = material.run
     figures: dict[str, go.Figure] = {}
     kinds = [_kind(material, kind, figures) for kind in material.kinds]
-    return {
-        "run": run,
-        "name": run.network.get("name", "the network"),
-        "faces_name": run.faces.get("name", ""),
-        "summary": sentences(material),
-        "key_figures": key_figures(material),
+    values = {
         "cautions": cautions(material),
-        "examples": [_example(example) for example in material.examples],
-        "synthetic": material.synthetic,
         "has_control": material.has_control,
         "kinds": kinds,
         "best": [_best_table(material, kind) for kind in material.kinds if len(material.of_best(kind))],
         "verification": _verification(material),
-        "attributes": _attributes(material),
-        "skipped": _skipped(material),
-        "network": network_card(run),
+        "network": network_card(run.network),
         "layers": _layers(material),
-        "data": data_card(run),
-        "asked": asked_card(run),
-        "frequencies": [_frequency(entry) for entry in attribute_cards(run)],
-        "people_known": material.people_known,
         "n_components": run.request.get("n_components", 8),
-        "confounds": _confounds(material),
-        "metrics": METRIC_TITLES,
-        "figures": figures,
     }
+    return values, figures
 
 
 def _kind(material: Material, kind: str, figures: dict[str, go.Figure]) -> dict[str, Any]:
@@ -214,98 +214,16 @@ def _best_table(material: Material, kind: str) -> dict[str, Any]:
 
 def _verification(material: Material) -> list[dict[str, Any]]:
     # Where no layer is named, the embedding was compared.
-    rows = _records(material.verification)
+    rows = records(material.verification)
     return [{"layer": "embedding"} | row for row in rows]
-
-
-def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
-    if table is None:
-        return []
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _attributes(material: Material) -> dict[str, Any] | None:
-    table = material.attributes
-    if table is None:
-        return None
-    total = material.run.faces.get("n")
-    probed: list[dict[str, Any]] = []
-    left_out: list[dict[str, Any]] = []
-    for row in _records(table):
-        row["missing"] = (
-            None if total is None or missing(row["n_known"]) else int(total) - int(row["n_known"])
-        )
-        for key in ("unit", "note", "status"):
-            row[key] = "" if missing(row.get(key)) else str(row[key])
-        (probed if row["status"] == "probed" else left_out).append(row)
-    return {"probed": probed, "left_out": left_out}
-
-
-def _skipped(material: Material) -> dict[str, Any] | None:
-    if "skipped" not in material.run.tables:
-        return None
-    if material.skipped is None:
-        return {"n": 0, "reasons": [], "rows": [], "more": 0}
-    table = material.skipped
-    reasons = table["reason"].astype(str).value_counts()
-    return {
-        "n": len(table),
-        "reasons": list(reasons.head(8).items()),
-        "rows": table.head(_NAMES_OF_SKIPPED).to_dict("records"),
-        "more": max(0, len(table) - _NAMES_OF_SKIPPED),
-    }
 
 
 def _layers(material: Material) -> list[dict[str, Any]]:
     probed = set(material.probed_layers)
-    rows = _records(material.layers)
+    rows = records(material.layers)
     for row in rows:
         row["probed"] = row["layer"] in probed
         row["shape"] = " × ".join(re.findall(r"\d+", str(row["shape"])))
         for key in ("block", "role"):
             row[key] = "" if missing(row.get(key)) else str(row[key])
     return rows
-
-
-def _example(example: Example) -> dict[str, Any]:
-    facts = []
-    for name, value in example.attributes.items():
-        if value is True:
-            facts.append(name)
-        elif value is not False and not missing(value):
-            facts.append(f"{name} {scalar(float(f'{value:.3g}') if isinstance(value, float) else value)}")
-    return {
-        "source": example.source,
-        "image_id": example.image_id,
-        "shown": facts[:_FACTS_OF_EXAMPLE],
-        "more": max(0, len(facts) - _FACTS_OF_EXAMPLE),
-        "all": ", ".join(facts),
-    }
-
-
-def _frequency(entry: dict[str, Any]) -> dict[str, Any]:
-    """One attribute of the data card: how often each value occurs."""
-    classes = entry.get("classes")
-    values = ""
-    if isinstance(classes, dict):
-        values = ", ".join(f"{name} {count(n)}" for name, n in classes.items())
-        more = int(entry.get("n_classes") or 0) - len(classes)
-        values += f" and {more} more" if more > 0 else ""
-    elif entry.get("kind") == "identity" and entry.get("n_classes"):
-        values = f"{count(entry['n_classes'])} people"
-    elif not missing(entry.get("minimum")):
-        unit = f" {entry['unit']}" if entry.get("unit") else ""
-        low, middle, high = (scalar(float(entry[key])) for key in ("minimum", "median", "maximum"))
-        values = f"{low} to {high}{unit}, median {middle}"
-    wanted = ("name", "kind", "share", "n_known", "n_missing", "predicted_by", "description")
-    return {key: entry.get(key) for key in wanted} | {"values": values}
-
-
-def _confounds(material: Material) -> list[dict[str, Any]]:
-    """Pairs of attributes that go together, the strongest first."""
-    table = material.confounds
-    rows = material.run.faces.get("confounds") if table is None else _records(table)
-    if not isinstance(rows, list):
-        return []
-    known = [row for row in rows if isinstance(row, dict) and not missing(row.get("value"))]
-    return [{str(key): value for key, value in row.items()} for row in known[:_MOST_CONFOUNDS]]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from fusiform.plotting.tables import METRIC_TITLES, skill
 from fusiform.report._format import count, interval, large, listing, number
-from fusiform.report._material import Material
+from fusiform.report.audit._material import Material
 
 
 @dataclass(frozen=True)

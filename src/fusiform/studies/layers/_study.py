@@ -1,0 +1,359 @@
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from traceback import format_exc
+from typing import Any
+
+import pandas as pd
+import torch
+
+from fusiform.errors import DataError, FusiformError, RunError
+from fusiform.faces import FaceSet, open_faces
+from fusiform.networks import FaceNetwork, framing_template
+from fusiform.probing import ConfoundedDraw, Sampling, confounded_draws, sample
+from fusiform.runs import Progress, Run
+from fusiform.studies._shared import framed, network_record, say_left_out, timed, write_examples
+from fusiform.studies.layers._best import best_units
+from fusiform.studies.layers._depths import branching, gained
+from fusiform.studies.layers._experiments import EXPERIMENTS, Bench, not_measured, probing
+from fusiform.studies.layers._families import families, unknown_attributes
+from fusiform.studies.layers._findings import findings
+from fusiform.studies.layers._request import LayersRequest
+from fusiform.studies.layers._rows import RANDOM_WEIGHTS
+from fusiform.studies.layers._sawtooth import sawtooth
+from fusiform.studies.layers._subjects import (
+    Networks,
+    Subject,
+    asked_networks,
+    check_layers,
+    chosen_layers,
+    load_subjects,
+    random_twin,
+    subject_layers,
+)
+from fusiform.studies.layers._vip import vip_correlation
+
+
+def study_layers(
+    networks: Networks,
+    faces: str | FaceSet,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Run:
+    """Study what each layer, channel and neuron of face networks knows (Diniz 2020).
+
+    Probes every layer, its best channels and its best neurons for every attribute, and does the experiments of the
+    thesis and those that its conclusion proposes. Writes tables, example faces and run.json into a run folder, of
+    which `fusiform.report.write_report` makes the page; docs/layers.md tells the protocol and all tables.
+
+    Parameters
+    ----------
+    networks : str, FaceNetwork, sequence of these, or mapping of str to these
+        Networks or specifications. The keys of a mapping, and what stands before ``=`` in ``"SETUP=SPEC"``, name the
+        setup: networks of one setup are initialisations of the same thing.
+    faces : str or FaceSet
+        The faces or their specification.
+    out : str or Path
+        The run folder. An unfinished run that was asked the same is continued.
+    overwrite : bool, default False
+        Replace an earlier run in that folder.
+    progress : Progress, optional
+        Where to show progress; silent when not given.
+    **options
+        The other fields of `LayersRequest`.
+
+    Returns
+    -------
+    Run
+        The run. Where an experiment failed, the others are done and ``run.json`` names it in ``problems``; unless the
+        faces do not allow it, the run then is not complete, and a second call does again what failed.
+
+    Raises
+    ------
+    FusiformError
+        One of its kinds, for whatever is wrong with what was given. What is finished is kept.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> off = dict.fromkeys(("control", "selectivity", "confounds", "ablation", "consistency", "geometry"), False)
+    >>> with TemporaryDirectory() as folder:
+    ...     run = study_layers("demo", "synthetic?n=600&seed=1&size=32", folder + "/run", attributes=["Male"],
+    ...                        layers=["stage4"], quick=True, **off)
+    ...     sorted(set(run.table("probes").unit_kind))
+    ['channel', 'channels', 'layer', 'neuron', 'neurons']
+    """
+    asked = asked_networks(networks)
+    request = LayersRequest.from_mapping(
+        {
+            "network": [_described(setup, net) for setup, net in asked],
+            "faces": faces if isinstance(faces, str) else faces.spec or faces.name,
+            **options,
+        }
+    )
+    progress = progress or Progress(quiet=True)
+    # Everything that may be wrong with what was asked is looked at before a folder is made.
+    family_table = families(request.families)
+    subjects = load_subjects(asked)
+    check_layers(subjects, request.layers)
+    opened = open_faces(faces) if isinstance(faces, str) else faces
+    for subject in subjects:
+        framing_template(subject.net, opened, request.align)
+    _sampling(opened, request)
+    run = Run.start(
+        out,
+        asdict(request)
+        | {
+            "study": "layers",
+            "digests": {
+                "networks": {subject.name: subject.net.digest() for subject in subjects},
+                "faces": opened.digest(),
+            },
+        },
+        overwrite=overwrite,
+    )
+    return _Study(run, request, progress, subjects).go(opened, family_table)
+
+
+class _Study:
+    """One study at work: its tables grow experiment by experiment, and a failure stays with its experiment."""
+
+    def __init__(self, run: Run, request: LayersRequest, progress: Progress, subjects: list[Subject]) -> None:
+        self.run = run
+        self.request = request
+        self.progress = progress
+        self.subjects = subjects
+        self.timings = dict(run.timings)
+        self.problems: list[dict[str, str]] = []
+        self.tables: dict[str, pd.DataFrame] = {}
+        self.not_measured: dict[str, str] = {}
+        self.again = False
+
+    def go(self, opened: FaceSet, family_table: pd.DataFrame) -> Run:
+        bench = self._bench(opened)
+        self.tables["families"] = family_table
+        unknown = unknown_attributes(family_table, opened.schema)
+        if unknown:
+            self.progress.say(
+                f"The families name attributes that these faces do not have: {', '.join(unknown)}"
+            )
+        self._measure(bench)
+        self._derive()
+        for name, table in self.tables.items():
+            self.run.write_table(name, table)
+        self.run.record(timings=self.timings)
+        if self.again:
+            self.progress.say("Experiments failed; the same command does these again and nothing else.")
+        else:
+            self.run.finish()
+        return self.run
+
+    # what is measured on ------------------------------------------------------------------------------
+
+    def _bench(self, opened: FaceSet) -> Bench:
+        run, request, progress = self.run, self.request, self.progress
+        with timed(self.timings, "reading"):
+            nets = [subject.net for subject in self.subjects]
+            sets, alignments, skipped = framed(nets, opened, request, progress)
+        sampling = _sampling(sets[0], request)
+        if request.attributes is None:
+            sampling = _fewer(sampling, request.extent.attributes)
+        say_left_out(sampling, progress)
+        layers = {
+            subject.name: chosen_layers(subject.net, request.layers, most=request.extent.layers)
+            for subject in self.subjects
+        }
+        self.tables["attributes"] = sampling.table
+        self.tables["skipped"] = skipped
+        self.tables["layers"] = pd.concat(
+            [subject_layers(subject, layers[subject.name]) for subject in self.subjects], ignore_index=True
+        )
+        for name in ("attributes", "skipped", "layers"):
+            run.write_table(name, self.tables[name])
+        self.not_measured = not_measured(request, sets[0], self.subjects, layers)
+        treated: tuple[ConfoundedDraw, ...] = ()
+        if "confounds" not in self.not_measured:
+            treated = tuple(confounded_draws(sets[0], sampling, seed=request.seed))
+        if not treated:
+            self.not_measured.setdefault("confounds", "no attributes go together strongly enough")
+        records = [
+            network_record(subject.net) | {"setup": subject.setup, "alignment_done": done}
+            for subject, done in zip(self.subjects, alignments, strict=True)
+        ]
+        run.record(
+            seed=request.seed,
+            network=records[0],
+            networks=records,
+            faces=sets[0].card() | {"digest": opened.digest(), "alignment": alignments[0]},
+            not_measured=self.not_measured,
+            problems=[],
+        )
+        write_examples(run, sets[0], sampling)
+        framed_for = {subject.name: each for subject, each in zip(self.subjects, sets, strict=True)}
+        if request.control:
+            # What is random already needs no twin.
+            leading = [s for s in self.subjects if s.leads and RANDOM_WEIGHTS not in s.name]
+            for subject in leading:
+                twin = random_twin(subject, request.seed)
+                self.subjects.append(twin)
+                layers[twin.name], framed_for[twin.name] = layers[subject.name], framed_for[subject.name]
+        shuffled = () if "selectivity" in self.not_measured else sampling.shuffled(request.seed).draws
+        bench = Bench(request, run, sampling, progress, layers, framed_for, shuffled, treated)
+        self._say_plan(bench)
+        return bench
+
+    def _say_plan(self, bench: Bench) -> None:
+        say = self.progress.say
+        n = len(next(iter(bench.faces.values())))
+        wanted = [each for each in EXPERIMENTS if each.name not in self.not_measured]
+        controls = [each for each in ("selectivity", "confounds") if each not in self.not_measured]
+        say(
+            f"Networks: {len(self.subjects)}, attributes: {len(bench.sampling.draws)}, faces: {n}, by "
+            f"{', '.join(self.request.units)}; experiments: "
+            f"{', '.join(['probing', *controls, *(each.name for each in wanted)])}"
+        )
+        minutes = 0.0
+        for subject in self.subjects:
+            names = {each.name for each in wanted if each.of(subject)}
+            frozen = bool(names & {"ablation", "consistency"})
+            passes = 1 + len(names & {"identification", "geometry"}) + frozen
+            first, again = _seconds_a_face(subject.net, bench.faces[subject.name], self.request.batch_size)
+            minutes += n * (first + (passes - 1) * again) / 60
+            say(
+                f"  {subject.name} (setup '{subject.setup}'): {len(bench.layers[subject.name])} layers, "
+                f"{passes} times all faces at {1 / max(again, 1e-9):.0f} a second"
+            )
+        for name, reason in self.not_measured.items():
+            if reason != "switched off":
+                say(f"Not measured: {name}, because {reason}")
+        say(
+            f"About {minutes:.1f} minutes for the faces alone; probes, zeroed neurons, attacks and the "
+            "baseline come on top. What is finished is kept: the same command continues what was stopped."
+        )
+
+    # what is measured ---------------------------------------------------------------------------------
+
+    def _measure(self, bench: Bench) -> None:
+        for subject in self.subjects:
+            found = self._attempt("probing", subject.name, partial(probing, bench, subject))
+            for name, table in (found or {}).items():
+                self._add(name, table)
+        if "probes" not in self.tables:
+            raise DataError(
+                f"No network could be probed: {self.problems[0]['error']} Finished layers are kept; mend this and "
+                "give the same command again."
+            )
+        probes = self.tables["probes"]
+        probed = [subject for subject in self.subjects if subject.name in set(probes.network)]
+        for subject in probed:
+            for experiment in EXPERIMENTS:
+                if experiment.name in self.not_measured or not experiment.of(subject):
+                    continue
+                part = f"{experiment.name}@{subject.name}"
+                table = self.run.part(part)
+                if table is None:
+                    work = partial(experiment.measure, bench, subject, probes)
+                    table = self._attempt(experiment.name, subject.name, work)
+                    if table is None:
+                        continue
+                    self.run.write_part(part, table)
+                self._add(experiment.name, table)
+
+    def _attempt(self, experiment: str, name: str, work: Callable[[], Any]) -> Any:
+        """What `work` gives; None where it fails, which is recorded and said, and the study goes on."""
+        try:
+            with timed(self.timings, f"{experiment} {name}"):
+                return work()
+        except RunError:
+            # The run folder itself is in trouble: nothing that follows could be kept.
+            raise
+        except Exception as error:
+            text = str(error) if isinstance(error, FusiformError) else f"{type(error).__name__}: {error}"
+            self.problems.append(
+                {"experiment": experiment, "network": name, "error": text, "trace": format_exc(limit=-6)}
+            )
+            self.run.record(problems=self.problems)
+            self.progress.say(f"Failed: {experiment} of '{name}'. {text}")
+            # What the faces do not hold they will not hold the next time.
+            self.again |= not isinstance(error, DataError)
+            return None
+        finally:
+            self.run.record(timings=self.timings)
+
+    def _add(self, name: str, table: pd.DataFrame) -> None:
+        """Add rows to a table, and write what there is of it."""
+        if len(table):
+            known = [self.tables[name]] if name in self.tables else []
+            self.tables[name] = pd.concat([*known, table], ignore_index=True)
+            self.run.write_table(name, self.tables[name])
+
+    # what follows from the tables ---------------------------------------------------------------------
+
+    def _derive(self) -> None:
+        tables = self.tables
+        probes = tables["probes"]
+        trained = probes[~probes.control.astype(bool)]
+        derived: dict[str, Callable[[], pd.DataFrame]] = {
+            "best": lambda: best_units(probes, tables.get("baseline")),
+            "sawtooth": lambda: sawtooth(trained, tables["layers"]),
+            "gained": lambda: gained(trained),
+            "branching": lambda: branching(trained, tables["layers"]),
+            "vip_correlation": lambda: vip_correlation(tables["vip_neurons"]),
+            "findings": lambda: findings(tables),
+        }
+        if "layer" not in self.request.units:
+            for name in ("sawtooth", "gained", "branching"):
+                del derived[name]
+        if "vip_neurons" not in tables:
+            del derived["vip_correlation"]
+        for name, work in derived.items():
+            table = self._attempt("the table", name, work)
+            if table is not None:
+                self._add(name, table)
+
+
+def _described(setup: str | None, net: str | FaceNetwork) -> str:
+    text = net if isinstance(net, str) else net.card.name
+    return text if setup is None else f"{setup}={text}"
+
+
+def _sampling(faces: FaceSet, request: LayersRequest) -> Sampling:
+    return sample(
+        faces,
+        request.attributes,
+        n_train=request.n_train,
+        n_valid=request.n_valid,
+        split=request.split,
+        seed=request.seed,
+    )
+
+
+def _fewer(sampling: Sampling, most: int | None) -> Sampling:
+    """Keep the attributes with the most training images, where a quick look takes only some."""
+    if most is None or len(sampling.draws) <= most:
+        return sampling
+    ranked = sorted(sampling.draws, key=lambda draw: -len(draw.train))
+    kept = {draw.attribute for draw in ranked[:most]}
+    table = sampling.table.copy()
+    cut = (table.status == "probed") & ~table.attribute.isin(kept)
+    table.loc[cut, "status"] = "left out"
+    table.loc[cut, "note"] = f"a quick look takes the {most} attributes with the most images"
+    draws = tuple(draw for draw in sampling.draws if draw.attribute in kept)
+    return replace(sampling, draws=draws, table=table)
+
+
+def _seconds_a_face(net: FaceNetwork, faces: FaceSet, batch_size: int) -> tuple[float, float]:
+    """Seconds a face through reading, framing and the network, for the first time and again."""
+    rows = range(min(len(faces), batch_size))
+    measured = []
+    for _ in range(2):
+        start = time.monotonic()
+        with torch.no_grad():
+            net(net.prepare(faces.images(rows)))
+        measured.append((time.monotonic() - start) / len(rows))
+    return measured[0], measured[1]

@@ -1,0 +1,331 @@
+"""The page of a study of layers."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from tests.report.page import Page, assert_nothing_is_fetched
+from tests.studies.layers.tables import planted_tables
+
+from fusiform.errors import DataError, RunError
+from fusiform.report import write_report
+from fusiform.report.layers._material import read_material
+from fusiform.report.layers._summary import sentences
+from fusiform.runs import Run
+
+MEASURED = [
+    *("findings", "depth", "setups", "families", "sawtooth", "best", "vip", "ablation", "selectivity"),
+    *("confounded", "depths", "consistency", "geometry", "identification"),
+]
+SECTIONS = ["summary", *MEASURED, "faces", "attributes", "skipped", "networks", "cautions", "data", "asked"]
+# Without which a section is missing.
+NEEDS = {
+    "findings": ["findings"],
+    "depth": ["probes"],
+    "setups": ["probes"],
+    "families": ["families"],
+    "sawtooth": ["sawtooth"],
+    "best": ["best"],
+    "vip": ["vip_histogram", "vip_correlation"],
+    "ablation": ["ablation"],
+    "selectivity": ["selectivity"],
+    "confounded": ["confounded"],
+    "depths": ["gained", "branching"],
+    "consistency": ["consistency"],
+    "geometry": ["geometry"],
+    "identification": ["identification"],
+}
+TABLES = planted_tables()
+# Enough for the shape of a page.
+_PROBES = TABLES["probes"]
+SMALL = _PROBES[
+    _PROBES["attribute"].isin(["Male", "Smiling", "yaw"])
+    & _PROBES["layer"].isin(["stem.relu", "b1.norm2", "b1.add", "b3"])
+    & _PROBES["network"].isin(["faces-seed0", "faces-seed1", "objects", "objects (random weights)"])
+]
+SMALL_DIPS = TABLES["sawtooth"][TABLES["sawtooth"]["network"].isin(SMALL["network"])]
+NETWORKS = [
+    {"name": name, "setup": name.split("-")[0], "n_parameters": 998_000, "digest": "ab" * 32}
+    for name in ("faces-seed0", "faces-seed1", "faces-seed2", "objects")
+]
+
+
+@pytest.fixture
+def layers(folder):
+    """A function that writes the folder of a study of layers."""
+
+    def write(tables=None, **record):
+        asked = {"study": "layers", "network": ["demo"], "faces": "folder:people", "seed": 0}
+        return folder(
+            TABLES if tables is None else tables, **({"request": asked, "networks": NETWORKS} | record)
+        )
+
+    return write
+
+
+def section(source: str, name: str) -> str:
+    return source.partition(f'<section id="{name}">')[2].partition("</section>")[0]
+
+
+def figures(source: str) -> dict:
+    found = re.findall(r'<script type="application/json" id="data-([^"]+)">(.*?)</script>', source, re.DOTALL)
+    return {name: json.loads(text) for name, text in found}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The page of all planted tables, written once."""
+    path = tmp_path_factory.mktemp("layers") / "run"
+    run = Run.start(path, {"study": "layers", "faces": "folder:people"})
+    for name, table in TABLES.items():
+        run.write_table(name, table)
+    faces = {"name": "people", "n": 4000, "n_identities": 300}
+    run.record(networks=NETWORKS, faces=faces, problems=[], not_measured={})
+    run.finish()
+    patch = pytest.MonkeyPatch()
+    patch.setattr("fusiform.report._page.get_plotlyjs", lambda: "/* plotly.js v0 */")
+    source = write_report(run).read_text(encoding="utf-8")
+    patch.undo()
+    return source
+
+
+def test_every_section_is_there_in_order_and_in_the_list_of_sections(whole):
+    page = Page(whole)
+    assert [i for i in page.ids() if i in SECTIONS] == SECTIONS
+    links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
+    assert [f"#{name}" for name in SECTIONS] == [link for link in links[1:] if link]
+    for name in MEASURED:
+        assert "Not measured:" not in section(whole, name), name
+
+
+def test_nothing_is_fetched(whole):
+    assert_nothing_is_fetched(Page(whole))
+    assert "http" not in re.sub(r"<style>.*?</style>", "", whole, flags=re.DOTALL).replace("http-equiv", "")
+
+
+def test_figures_are_those_of_the_setups_and_names_are_written_once(whole):
+    found = figures(whole)
+    kinds = {re.sub(r"-\d+$", "", name) for name in found}
+    assert kinds == {
+        *(
+            "depth-binary",
+            "depth-continuous",
+            "setups",
+            "families",
+            "sawtooth",
+            "dips",
+            "best",
+            "averages",
+            "vip",
+        ),
+        *("vip_correlation", "ablation", "selectivity", "confounded", "gained", "branching", "consistency"),
+        "geometry",
+    }
+    assert {f"plot-{name}" for name in found} <= set(Page(whole).ids())
+    for name, figure in found.items():
+        for trace in figure["data"]:
+            for value in trace.values():
+                if isinstance(value, dict) and "list" in value:
+                    assert len(figure["lists"][value["list"]]), name
+    depth = found["depth-binary"]
+    line = next(t for t in depth["data"] if t["meta"]["role"] == "line" and t["meta"]["attribute"] == "Male")
+    x = line["x"] if isinstance(line["x"], list) else depth["lists"][line["x"]["list"]]
+    rows = TABLES["probes"].query(
+        "setup == 'faces' and attribute == 'Male' and unit_kind == @line['meta']['unit_kind'] and split == 'valid'"
+    )
+    means = rows.groupby("layer")["value"].mean()
+    assert np.allclose(line["y"], means.loc[x], atol=1e-5)
+
+
+def test_each_picker_names_what_the_figure_holds(whole):
+    found = figures(whole)
+    pickers = re.findall(r'<select data-pick="([^"]+)">(.*?)</select>', whole, re.DOTALL)
+    assert {re.sub(r"-\d+$", "", name) for name, _ in pickers} == {"depth-binary", "families", "sawtooth"}
+    for name, options in pickers:
+        names = re.findall(r"<option>(.*?)</option>", options)
+        traces = found[name]["data"]
+        held = {t["meta"].get("pick", t["meta"]["attribute"]) for t in traces}
+        assert set(names) <= held
+        first = {
+            t["meta"].get("pick", t["meta"]["attribute"]) for t in traces if t.get("visible", True) is True
+        }
+        assert first - {""} == {names[0]}
+
+
+def test_one_network_at_a_time_can_be_chosen(whole):
+    for name in ("depth", "families", "sawtooth", "best", "vip", "ablation", "selectivity", "depths"):
+        part = section(whole, name)
+        assert re.findall(r'data-choose="([^"]+)"', part) == ["faces", "objects"], name
+        assert set(re.findall(r'data-setup="([^"]+)"', part)) == {"faces", "objects"}
+    # One network only: nothing to choose.
+    assert "data-choose" not in section(whole, "consistency")
+
+
+def test_numbers_are_those_of_the_tables(whole):
+    page = Page(whole)
+    best = TABLES["best"].query("setup == 'faces' and attribute == 'Male'")
+    means = best.groupby("unit_kind")["value"].mean()
+    row = page.row("Male", 9, "0.958 to 0.960")
+    for column, kind in ((1, "layer"), (3, "channel"), (4, "neuron")):
+        assert row[column].startswith(f"{means[kind]:.3f}")
+    assert row[5] == "0.965"
+    assert row[7] == "0.610"
+    found = TABLES["identification"].query("setup == 'faces'")["value"]
+    assert page.row("faces", 8, "rank 1")[2:4] == [f"{found.mean():.3f}", f"{found.std(ddof=1):.3f}"]
+    assert page.row("objects", 8, "rank 1")[2:5] == ["0.410", "–", "0.390 to 0.430"]
+    top = TABLES["confounded"].query("network == 'faces-seed0' and attribute == 'Wearing_Hat'")
+    top = top.loc[top["raw"].idxmax()]
+    row = page.row("Wearing_Hat", 10, top["layer"])
+    assert row[1:7] == ["Male", "0.31", "balanced", top["layer"], f"{top['raw']:.2f}", f"{top['value']:.2f}"]
+    drops = TABLES["ablation"].query(
+        "setup == 'faces' and masked_layer == 'b3' and selection == 'top' and share == 0.1"
+    )
+    drop = drops.query("unit_kind == 'layer'").groupby("attribute")["drop"].mean().mean()
+    rows = [
+        r for r in page.cells if len(r) == 8 and r[0] == "b3" and r[3] == "10%" and r[4] == "entire layer"
+    ]
+    assert f"+{drop:.3f}" in [r[5] for r in rows if r[2] == "highest VIP"]
+
+
+def test_findings_carry_verdict_measure_criterion_and_source(whole):
+    part = section(whole, "findings")
+    found = TABLES["findings"]
+    for row in found.to_dict("records"):
+        assert row["measured"].replace("'", "&#39;") in part
+    assert len(re.findall(r'class="verdict ', part)) == 2 * len(found)
+    for verdict, n in found["verdict"].value_counts().items():
+        assert len(re.findall(f'class="verdict {verdict.replace(" ", "-")}">{verdict}<', part)) >= n
+
+
+def test_summary(layers):
+    said = sentences(read_material(Run.open(layers())))
+    assert said[0].startswith(
+        "The networks faces and objects were shown 4,000 faces of “people”. 24 layers of 2 networks were asked for 11 "
+        "attributes of the face, by entire layers, channels and neurons:"
+    )
+    verdicts = TABLES["findings"]["verdict"].value_counts()
+    assert said[1].startswith(f"Of {len(TABLES['findings'])} findings of the thesis")
+    assert f"{verdicts['holds']} hold here, {verdicts['does not hold']} do not" in said[1]
+    table = TABLES["vip_correlation"]
+    expected = f"r = {table['r_vip'].mean():.2f} on average, with their mean activation {table['r_mean_activation'].mean():.2f}"
+    assert any(expected in sentence for sentence in said)
+    assert any(s.startswith("Mean balanced accuracy, first to last layer: faces 0.8") for s in said)
+    assert any("(random weights 0.80 to 0.60)" in s for s in said)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_missing_tables_are_said_to_be_not_measured(layers, name):
+    tables = {} if "probes" in NEEDS[name] else {"probes": SMALL}
+    source = write_report(layers(tables)).read_text(encoding="utf-8")
+    assert "Not measured:" in section(source, name)
+    assert [i for i in Page(source).ids() if i in SECTIONS] == SECTIONS
+
+
+def test_an_empty_run_has_a_page(layers):
+    path = layers(
+        {}, networks=[], network={}, faces={}, request={"study": "layers"}, environment={}, timings={}
+    )
+    page = Page(write_report(path).read_text(encoding="utf-8"))
+    assert [i for i in page.ids() if i in SECTIONS] == SECTIONS
+    assert "Nothing was probed" in page.text
+    assert path.joinpath("report.html").stat().st_size < 100_000
+
+
+def test_why_something_was_not_measured_and_what_failed(layers):
+    problem = {"experiment": "geometry", "network": "demo", "error": "disk <full>"}
+    path = layers({}, not_measured={"consistency": "fewer than two people"}, problems=[problem])
+    source = write_report(path).read_text(encoding="utf-8")
+    assert "Not measured: fewer than two people." in section(source, "consistency")
+    assert "Not measured: it failed: disk &lt;full&gt;" in section(source, "geometry")
+    assert "geometry of demo" in section(source, "networks")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda t: t[t["network"] == "objects"], id="one network, no control"),
+        pytest.param(lambda t: t[t["layer"] == "b3"], id="one layer"),
+        pytest.param(lambda t: t[t["attribute"] == "yaw"], id="a measured quantity only"),
+        pytest.param(lambda t: t[t["unit_kind"] == "neurons"], id="neurons only"),
+        pytest.param(lambda t: t[t["split"] == "test"], id="test only"),
+        pytest.param(lambda t: t.assign(lower=np.nan, upper=np.nan), id="no intervals"),
+        pytest.param(lambda t: t.drop(columns=["setup", "relative_depth"]), id="no setups"),
+    ],
+)
+def test_other_shapes_of_runs(layers, change):
+    tables = {
+        "probes": change(TABLES["probes"]),
+        "families": TABLES["families"],
+        "sawtooth": TABLES["sawtooth"],
+    }
+    page = Page(write_report(layers(tables)).read_text(encoding="utf-8"))
+    assert [i for i in page.ids() if i in SECTIONS] == SECTIONS
+    assert not re.search(r"\bnan\b|\bNone\b", page.text)
+
+
+def test_text_is_escaped_everywhere(layers):
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>&\"'</title>"
+    rename = {
+        "attribute": {"Male": evil},
+        "layer": {"b3": evil},
+        "setup": {"faces": evil},
+        "network": {"objects": evil},
+        "family": {"hair colour": evil},
+        "finding": {TABLES["findings"]["finding"].iloc[0]: evil},
+        "verdict": {"holds": evil},
+    }
+    tables = {
+        name: TABLES[name].replace(rename)
+        for name in (
+            "probes",
+            "findings",
+            "best",
+            "families",
+            "confounded",
+            "consistency",
+            "layers",
+            "ablation",
+        )
+    }
+    network = {"name": evil, "paper": evil}
+    path = layers(
+        tables,
+        networks=[network, network],
+        problems=[dict.fromkeys(("experiment", "network", "error"), evil)],
+    )
+    source = write_report(path).read_text(encoding="utf-8")
+    page = Page(source)
+    assert not any("onerror" in attrs for _, attrs in page.tags)
+    assert not any(tag == "img" for tag, _ in page.tags)
+    assert "<script>alert" not in source
+    assert all("</script" not in script.lower() for script in page.scripts)
+    assert evil in page.text
+
+
+def test_it_is_readable_without_seeing(whole):
+    page = Page(whole)
+    for tag, attrs in page.tags:
+        if tag == "svg":
+            assert attrs.get("aria-label") or attrs.get("aria-hidden")
+        if tag == "div" and "plot" in str(attrs.get("class")).split():
+            assert attrs["aria-label"]
+    assert sum(tag == "table" for tag, _ in page.tags) == sum(tag == "caption" for tag, _ in page.tags) > 10
+    assert sum(tag == "h1" for tag, _ in page.tags) == 1
+
+
+def test_cautions(layers):
+    text = Page(write_report(layers({}, status="running")).read_text(encoding="utf-8")).text
+    assert "This run is not complete" in text
+    assert "may be in the network's training set" in text
+    assert "Probes are not causes" in text
+    assert "Attributes are entangled." in text
+    assert "where chance is 0.5 for two classes" in text
+
+
+def test_errors(layers, folder):
+    with pytest.raises(DataError, match=r"The table 'best' lacks the columns \['upper'\]"):
+        write_report(layers({"best": TABLES["best"].drop(columns="upper")}))
+    path = folder(name="other", request={"study": "layer"})
+    with pytest.raises(RunError, match=r"no page for the study 'layer' of the run .*did you mean 'layers'"):
+        write_report(path)
