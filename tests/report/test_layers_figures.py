@@ -239,6 +239,9 @@ def test_best_units_in_order_of_how_near_they_are_to_the_baseline():
     assert list(figure.layout.yaxis.categoryarray) == nearest
     majority = of(figure, unit_kind="majority")
     assert dict(zip(majority.y, majority.x, strict=True))["Wearing_Hat"] == pytest.approx(0.96)
+    half_known = best.assign(lower=np.nan, upper=1.0)
+    bars = of(plotting.best_units(half_known, setup="objects"), unit_kind="neuron").error_x
+    assert np.isnan(np.array(bars.array, float)).all()
     without = plotting.best_units(best.assign(baseline=np.nan), setup="objects")
     assert {t.meta["unit_kind"] for t in without.data} == {"majority", "layer", "channel", "neuron"}
 
@@ -294,6 +297,16 @@ def test_two_conditions(draw, name, conditions):
         assert np.allclose(mean.y, expected)
         one = of(figure, condition=condition, metric="balanced_accuracy", attribute="Male")
         assert np.allclose(one.y, own[own["attribute"] == "Male"].groupby("depth")[condition].mean())
+
+
+def test_an_r2_without_end_does_not_take_the_axis():
+    table = TABLES["geometry"].copy()
+    worst = (table["attribute"] == "yaw") & (table["layer"] == "b3")
+    table.loc[worst, "transformed"] = -5000.0
+    figure = plotting.geometry_over_depth(table, setup="faces")
+    assert of(figure, condition="transformed", metric="r2", attribute="yaw").y[LAYERS.index("b3")] == -5000
+    assert figure.layout.yaxis2.autorangeoptions.clipmin == -1
+    assert figure.layout.yaxis.autorangeoptions.clipmin is None
 
 
 def test_confounded_at_the_best_layer_of_the_first_network():

@@ -40,11 +40,12 @@ TABLES = planted_tables()
 # Enough for the shape of a page.
 _PROBES = TABLES["probes"]
 SMALL = _PROBES[
-    _PROBES["attribute"].isin(["Male", "Smiling", "yaw"])
-    & _PROBES["layer"].isin(["stem.relu", "b1.norm2", "b1.add", "b3"])
-    & _PROBES["network"].isin(["faces-seed0", "faces-seed1", "objects", "objects (random weights)"])
+    _PROBES["attribute"].isin(["Male", "yaw"])
+    & _PROBES["layer"].isin(["b1.norm2", "b1.add", "b3"])
+    & _PROBES["network"].isin(["faces-seed0", "objects", "objects (random weights)"])
 ]
-SMALL_DIPS = TABLES["sawtooth"][TABLES["sawtooth"]["network"].isin(SMALL["network"])]
+_DIPS = TABLES["sawtooth"]
+SMALL_DIPS = _DIPS[_DIPS["network"].isin(SMALL["network"]) & _DIPS["attribute"].isin(SMALL["attribute"])]
 NETWORKS = [
     {"name": name, "setup": name.split("-")[0], "n_parameters": 998_000, "digest": "ab" * 32}
     for name in ("faces-seed0", "faces-seed1", "faces-seed2", "objects")
@@ -312,6 +313,16 @@ def test_it_is_readable_without_seeing(whole):
             assert attrs["aria-label"]
     assert sum(tag == "table" for tag, _ in page.tags) == sum(tag == "caption" for tag, _ in page.tags) > 10
     assert sum(tag == "h1" for tag, _ in page.tags) == 1
+
+
+def test_drops_of_measured_quantities_are_not_averaged_with_those_of_accuracies(layers):
+    ablation = TABLES["ablation"].copy()
+    ablation.loc[ablation["attribute"] == "yaw", "drop"] = 1e6
+    material = read_material(Run.open(layers({"probes": SMALL, "ablation": ablation})))
+    assert set(material.tables["ablation"]["attribute"]) == set(ablation["attribute"]) - {"yaw"}
+    alone = ablation[ablation["attribute"] == "yaw"]
+    material = read_material(Run.open(layers({"probes": SMALL, "ablation": alone}, name="alone")))
+    assert len(material.tables["ablation"]) == len(alone)
 
 
 def test_cautions(layers):

@@ -1,10 +1,11 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ class Activations(Protocol):
 class ActivationStore:
     """A collector that keeps whole layers, in memory or in scratch files, and gives them back in column blocks.
 
-    A scratch file holds one column block after another, each with all its rows, so a block is one read.
+    A scratch file holds one column block after another, each with all its rows, so a block is one read. Scratch files
+    have no name, so nobody can delete them and nothing is left of them when the process ends.
 
     Parameters
     ----------
@@ -93,17 +95,16 @@ class ActivationStore:
         self._block = block_columns
         self._levels: dict[str, Tensor] = {}
         self._memory: dict[str, Tensor] = {}
-        self._files: dict[str, int] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        # Without a name from the start: whatever ends the process, the disk is free again.
+        self._files: dict[str, IO[bytes]] = {}
+        self._scratch = scratch
         if scratch is None:
             self._memory = {name: torch.empty(n_images, m) for name, m in self._features.items()}
         else:
             with explain_full_disk(scratch):
                 scratch.mkdir(parents=True, exist_ok=True)
-                self._folder = tempfile.TemporaryDirectory(prefix="activations-", dir=scratch)
-                for number, name in enumerate(self._features):
-                    path = Path(self._folder.name) / f"{number}.bin"
-                    self._files[name] = os.open(path, os.O_RDWR | os.O_CREAT)
+                for name in self._features:
+                    self._files[name] = tempfile.TemporaryFile(dir=scratch, buffering=0)  # noqa: SIM115
 
     def __enter__(self) -> Self:
         return self
@@ -112,11 +113,9 @@ class ActivationStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for file in self._files.values():
-            os.close(file)
+            file.close()
         self._files.clear()
         self._memory.clear()
-        if self._folder is not None:
-            self._folder.cleanup()
 
     def update(self, layer: Layer, rows: slice, activations: Tensor) -> None:
         """Keep the activations of some images.
@@ -135,15 +134,15 @@ class ActivationStore:
             # The median: exact where a feature is constant, and zero for a unit that seldom fires.
             self._levels[layer.name] = flat.median(dim=0).values
         level = self._levels[layer.name]
-        if self._folder is None:
+        if self._scratch is None:
             torch.sub(flat, level, out=self._memory[layer.name][rows])
             return
         values = (flat - level).numpy()
-        with explain_full_disk(Path(self._folder.name)):
+        with explain_full_disk(self._scratch):
             for start in range(0, values.shape[1], self._block):
                 block = np.ascontiguousarray(values[:, start : start + self._block])
                 offset = 4 * (start * self._n + rows.start * block.shape[1])
-                _write_all(self._files[layer.name], block, offset)
+                _write_all(self._files[layer.name].fileno(), block, offset)
 
     def drop(self, name: str) -> None:
         """Forget a layer that is finished, to make room.
@@ -155,7 +154,7 @@ class ActivationStore:
         """
         self._memory.pop(name, None)
         if name in self._files:
-            os.ftruncate(self._files[name], 0)
+            self._files[name].truncate(0)
 
     def of(self, name: str) -> Activations:
         """Activations of one layer.
@@ -176,20 +175,29 @@ class ActivationStore:
     def _blocks(self, name: str, rows: int | None, among: ndarray | None) -> Iterator[tuple[slice, Tensor]]:
         features = self._features[name]
         n = self._n if rows is None else rows
-        for start in range(0, features, self._block):
-            columns = slice(start, min(start + self._block, features))
-            if among is not None and not _any_inside(among, columns):
-                continue
-            if self._folder is None:
+        starts = range(0, features, self._block)
+        wanted = [slice(start, min(start + self._block, features)) for start in starts]
+        if among is not None:
+            wanted = [columns for columns in wanted if _any_inside(among, columns)]
+        if self._scratch is None:
+            for columns in wanted:
                 yield columns, self._memory[name][:n, columns]
-            else:
-                yield columns, self._read(name, 4 * start * self._n, n, columns.stop - start)
+            return
+        # One block is read while the last is worked on.
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            pending = [ahead.submit(self._read, name, columns, n) for columns in wanted[:1]]
+            for number, columns in enumerate(wanted):
+                block = pending.pop().result()
+                if number + 1 < len(wanted):
+                    pending.append(ahead.submit(self._read, name, wanted[number + 1], n))
+                yield columns, block
 
-    def _read(self, name: str, offset: int, rows: int, columns: int) -> Tensor:
-        block = torch.empty(rows, columns)
+    def _read(self, name: str, columns: slice, rows: int) -> Tensor:
+        offset = 4 * columns.start * self._n
+        block = torch.empty(rows, columns.stop - columns.start)
         view = block.numpy().view(np.uint8).data.cast("B")
         while view:
-            count = os.preadv(self._files[name], [view], offset)
+            count = os.preadv(self._files[name].fileno(), [view], offset)
             if count == 0:
                 raise RunError(
                     f"The scratch file of layer '{name}' has been cut short. Finished layers are kept; give the "

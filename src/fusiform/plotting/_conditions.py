@@ -14,7 +14,7 @@ from fusiform.plotting._traces import (
     room_below,
     shown,
 )
-from fusiform.plotting.tables import METRIC_TITLES, check_columns, layer_order, of_setup
+from fusiform.plotting.tables import METRIC_TITLES, R2_AXIS, check_columns, layer_order, of_setup
 
 _ROW_PX = 24
 _GAP_PX = 84
@@ -136,6 +136,7 @@ def confounded_values(confounded: pd.DataFrame, *, setup: str | None = None) -> 
         figure.update_yaxes(name_axis(names), row=index, col=1)
         titles = [METRIC_TITLES.get(str(m), str(m)) for m in dict.fromkeys(part["metric"])]
         figure.update_xaxes(title_text=" or ".join(titles), row=index, col=1)
+        figure.update_xaxes(R2_AXIS, row=index, col=1)
     figure.update_layout(
         template=style.TEMPLATE,
         height=height,
@@ -190,6 +191,8 @@ def _two_conditions(table: pd.DataFrame, what: str, names: dict[str, str], setup
             for trace in _condition(part, condition, title, colour, legend=index == 1):
                 figure.add_trace(trace, row=index, col=1)
         figure.update_yaxes(title_text=METRIC_TITLES[metric], row=index, col=1)
+        if metric == "r2":
+            figure.update_yaxes(R2_AXIS, row=index, col=1)
         figure.update_xaxes(layer_axis(layers), row=index, col=1)
     figure.update_layout(
         template=style.TEMPLATE, height=height, legend=LEGEND_ON_TOP, margin={"t": 44}, hovermode="closest"

@@ -17,7 +17,7 @@ from fusiform.plotting._traces import (
     room_below,
     shown,
 )
-from fusiform.plotting.tables import check_columns, layer_order, of_setup
+from fusiform.plotting.tables import R2_DIFFERENCE_AXIS, check_columns, layer_order, of_setup
 
 _UNITS = ("layer", "channels", "neurons")
 _SELECTIONS = {"top": style.COLOURS[1], "random": style.COLOURS[0], "lowest": style.COLOURS[2]}
@@ -110,7 +110,7 @@ def ablation_drops(ablation: pd.DataFrame, *, setup: str | None = None) -> go.Fi
             row=1,
             col=column,
         )
-    figure.update_yaxes(zeroline=True, zerolinecolor=style.CHANCE)
+    figure.update_yaxes(R2_DIFFERENCE_AXIS | {"zeroline": True, "zerolinecolor": style.CHANCE})
     figure.update_yaxes(title_text="drop", row=1, col=1)
     figure.update_layout(
         template=style.TEMPLATE,
@@ -181,8 +181,11 @@ def consistency_over_depth(consistency: pd.DataFrame, *, setup: str | None = Non
     layers = layer_order(rows[rows["layer"] != "all"])
     combined = "all layers" if (rows["layer"] == "all").any() else None
     axis = [*layers, *([combined] if combined else [])]
+    # Attacks first, and beside them what no attack gives.
+    attacks = sorted(rows["attack"].unique(), key=lambda attack: str(attack) == "none")
     figure = go.Figure(chance_line(shown(axis), 0.5, meta={"attack": "", "role": "chance"}))
-    for slot, (attack, part) in enumerate(rows.groupby("attack", sort=False)):
+    for slot, attack in enumerate(attacks):
+        part = rows[rows["attack"] == attack]
         colour = style.COLOURS[(1, 0, 2, 3)[slot % 4]]
         what = "unaltered impostors" if attack == "none" else f"manipulated ({attack})"
         group = {"legendgroup": style.plain(what), "name": style.plain(what)}

@@ -4,7 +4,15 @@ import plotly.graph_objects as go
 from fusiform.errors import DataError, nearest
 from fusiform.plotting import style
 from fusiform.plotting._traces import LEGEND_ON_TOP, in_hover, interval_hover, layer_axis, room_below, shown
-from fusiform.plotting.tables import METRIC_TITLES, PRIMARY, check_columns, curves, layer_order, of_setup
+from fusiform.plotting.tables import (
+    METRIC_TITLES,
+    PRIMARY,
+    R2_AXIS,
+    check_columns,
+    curves,
+    layer_order,
+    of_setup,
+)
 
 
 def families_over_depth(
@@ -84,7 +92,7 @@ def families_over_depth(
         template=style.TEMPLATE,
         height=340 + room_below(layers),
         xaxis=layer_axis(layers),
-        yaxis={"title": {"text": METRIC_TITLES[kind]}},
+        yaxis=R2_AXIS | {"title": {"text": METRIC_TITLES[kind]}},
         legend=LEGEND_ON_TOP,
         margin={"t": 54},
         hovermode="closest",

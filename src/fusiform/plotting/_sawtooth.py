@@ -14,7 +14,15 @@ from fusiform.plotting._traces import (
     room_below,
     shown,
 )
-from fusiform.plotting.tables import METRIC_TITLES, check_columns, curves, layer_order, of_setup
+from fusiform.plotting.tables import (
+    METRIC_TITLES,
+    R2_AXIS,
+    R2_DIFFERENCE_AXIS,
+    check_columns,
+    curves,
+    layer_order,
+    of_setup,
+)
 
 _PARTS = {
     "sum": ("after the skip connection", "square", style.COLOURS[0]),
@@ -97,7 +105,8 @@ def sawtooth_over_depth(
         template=style.TEMPLATE,
         height=340 + room_below(layers),
         xaxis=layer_axis(layers),
-        yaxis={"title": {"text": " or ".join(METRIC_TITLES[m] for m in dict.fromkeys(rows["metric"]))}},
+        yaxis=R2_AXIS
+        | {"title": {"text": " or ".join(METRIC_TITLES[m] for m in dict.fromkeys(rows["metric"]))}},
         legend=LEGEND_ON_TOP,
         margin={"t": 44},
         shapes=_strips(rows, dips, layers),
@@ -174,7 +183,8 @@ def sawtooth_dips(
     figure.update_layout(
         template=style.TEMPLATE,
         height=_ROW_PX * len(means) + 130,
-        xaxis={"title": {"text": "dip: sums around minus the branch between"}, "zeroline": True},
+        xaxis=R2_DIFFERENCE_AXIS
+        | {"title": {"text": "dip: sums around minus the branch between"}, "zeroline": True},
         yaxis=name_axis(means["attribute"].tolist()),
         barmode="overlay",
         legend=LEGEND_ON_TOP,

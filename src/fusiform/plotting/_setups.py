@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 
 from fusiform.plotting import style
 from fusiform.plotting._traces import LEGEND_ON_TOP, band, in_hover, shown
-from fusiform.plotting.tables import CONTROL_ENDING, METRIC_TITLES, curves, setups
+from fusiform.plotting.tables import CONTROL_ENDING, METRIC_TITLES, R2_AXIS, curves, setups
 
 _PANEL_PX = 330
 
@@ -74,6 +74,8 @@ def setups_over_depth(
                 figure.add_trace(trace.update(showlegend=first), row=index, col=1)
                 drawn |= {str(setup)} if first else set()
         figure.update_yaxes(title_text=f"mean {METRIC_TITLES[metric]}", row=index, col=1)
+        if metric == "r2":
+            figure.update_yaxes(R2_AXIS, row=index, col=1)
         figure.update_xaxes(range=[-0.02, 1.02], row=index, col=1)
     figure.update_xaxes(title_text="depth (0 first layer, 1 last)", row=len(metrics), col=1)
     figure.update_layout(

@@ -46,12 +46,13 @@ def band(
 
 
 def bars(value: pd.Series, lower: pd.Series, upper: pd.Series, **look: Any) -> dict[str, Any]:
-    """Give the ends of intervals as plotly's asymmetric error bars."""
+    """Give the ends of intervals as plotly's asymmetric error bars; no bar where an end is missing."""
+    known = lower.notna() & upper.notna()
     return {
         "type": "data",
         "symmetric": False,
-        "array": (upper - value).tolist(),
-        "arrayminus": (value - lower).tolist(),
+        "array": (upper - value).where(known).tolist(),
+        "arrayminus": (value - lower).where(known).tolist(),
         "thickness": 1.5,
         **look,
     }

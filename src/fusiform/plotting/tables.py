@@ -13,6 +13,8 @@ __all__ = [
     "KINDS",
     "METRIC_TITLES",
     "PRIMARY",
+    "R2_AXIS",
+    "R2_DIFFERENCE_AXIS",
     "Order",
     "attribute_order",
     "check_columns",
@@ -44,6 +46,9 @@ _PROBE_COLUMNS = (
 )
 _GAINED = 0.9
 _FLOORS = {"balanced_accuracy": 0.0, "r2": -0.3}
+# R² and what is made of it have no ends; an axis that holds the worst of them shows nothing else.
+R2_AXIS = {"autorangeoptions": {"clipmin": -1.0, "clipmax": 1.05}}
+R2_DIFFERENCE_AXIS = {"autorangeoptions": {"clipmin": -0.5, "clipmax": 0.5}}
 
 
 def check_columns(table: pd.DataFrame, columns: Iterable[str], *, what: str) -> None:

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from tempfile import gettempdir
@@ -15,7 +15,6 @@ from fusiform.faces import FaceSet
 from fusiform.networks import FaceNetwork, Layer
 from fusiform.probing._layer import Probing, probing_of, solve_draws
 from fusiform.probing._probe import UNITS, checked_units, costs_of, pass_seconds, planned
-from fusiform.probing._products import System
 from fusiform.probing._readout import Readout, fit_readout
 from fusiform.probing._sampling import Draw, Sampling
 from fusiform.probing._scales import Scale, Scales
@@ -209,9 +208,10 @@ def fit_probes(
 def _fit_layer(asked: Probing, layer: Layer, activations: Activations, method: Method) -> _FrozenLayer:
     probes: dict[tuple[str, str], _Frozen] = {}
     rotations, vips = [], []
-    for draws in asked.chunks(asked.draws, prod(layer.shape)):
+    for chunk in asked.chunks(prod(layer.shape)):
+        draws = [draw for _, draw in chunk]
         solved, scales = solve_draws(
-            asked, layer, activations, draws, method, importance=True, rotations=True
+            asked, layer, activations, draws, method, important=len(draws), rotations=True
         )
         vips.append(solved.vip.numpy())
         (own,) = solved.rotations
@@ -245,9 +245,10 @@ def _channel_probes(
 ) -> dict[tuple[str, str], _Frozen]:
     size = positions_of(layer.shape)
     seen = [np.sort(best_channels(solved.vip[:, n], layer.shape, asked.top)[0]) for n in range(len(draws))]
+    entire, _ = asked.systems(draws)
     systems = [
-        System(asked.positions(d.train), d.targets(), n, min(asked.n_components, len(seen[n]) * size))
-        for n, d in enumerate(draws)
+        replace(system, n_components=min(asked.n_components, len(own) * size))
+        for system, own in zip(entire, seen, strict=True)
     ]
     parts = channel_parts(seen, layer.shape)
     inner = solve(
@@ -257,7 +258,6 @@ def _channel_probes(
         len(asked.order),
         first=len(asked.order),
         parts=parts,
-        importance=False,
         rotations=True,
     )
     probes = {}

@@ -1,7 +1,7 @@
 """One layer, all attributes, at every granularity."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 
 import numpy as np
@@ -100,25 +100,33 @@ class Probing:
         tested = np.unique(np.concatenate([rows for d in self.all_draws for rows in (d.valid, d.test)]))
         return int(self.positions(tested).min(initial=len(self.order)))
 
-    def systems(self, draws: Sequence[Draw]) -> list[System]:
-        """One an attribute, on entire layers."""
-        return [
-            System(self.positions(d.train), d.targets(), number, self.n_components)
-            for number, d in enumerate(draws)
-        ]
+    def systems(self, draws: Sequence[Draw]) -> tuple[list[System], list[Int[ndarray, " k"]]]:
+        """One system an attribute, on entire layers, and the subsets of the pool over which features are scaled."""
+        numbers: dict[bytes, int] = {}
+        subsets: list[Int[ndarray, " k"]] = []
+        systems = []
+        for draw in draws:
+            rows = self.positions(draw.train)
+            number = numbers.setdefault(rows.tobytes(), len(subsets))
+            if number == len(subsets):
+                subsets.append(rows)
+            systems.append(System(rows, draw.targets(), number, self.n_components))
+        return systems, subsets
 
-    def chunks(self, draws: Sequence[Draw], features: int) -> list[Sequence[Draw]]:
-        """Draws that are solved together, so that what is kept of them fits."""
-        held = [4.0 * features * (d.targets().shape[1] * self.n_components + _KEPT) for d in draws]
-        chunks: list[list[Draw]] = [[]]
+    def chunks(self, features: int) -> list[list[tuple[str, Draw]]]:
+        """Draws that are solved together, so that what is kept of them fits, with the table each belongs to."""
+        draws = [("probes", d) for d in self.draws]
+        draws += [(name, d) for name, further in self.also.items() for d in further]
+        chunks: list[list[tuple[str, Draw]]] = [[]]
         size = 0.0
-        for draw, own in zip(draws, held, strict=True):
+        for name, draw in draws:
+            own = 4.0 * features * (draw.targets().shape[1] * self.n_components + _KEPT)
             if chunks[-1] and size + own > self.kept_bytes:
                 chunks.append([])
                 size = 0.0
-            chunks[-1].append(draw)
+            chunks[-1].append((name, draw))
             size += own
-        return list(chunks)
+        return chunks
 
 
 def probing_of(
@@ -166,26 +174,24 @@ def probe_layer(
         "vip_neurons": [],
         "vip_histogram": [],
     }
-    chunks = asked.chunks(asked.draws, prod(layer.shape))
-    others = [(n, c) for n, draws in asked.also.items() for c in asked.chunks(draws, prod(layer.shape))]
-    done, total = 0, len(chunks) + len(others)
-    for draws in chunks:
-        importance = asked.units != ("layer",)
-        solved, scales = solve_draws(asked, layer, activations, draws, method, importance=importance)
-        tables["probes"] += _entire(asked, layer, draws, solved)
-        if "channels" in asked.units and positions_of(layer.shape) > 1:
-            tables["probes"] += _channels(asked, layer, activations, draws, solved, scales)
-        if "neurons" in asked.units:
-            probes, spread = _neurons(asked, layer, activations, draws, solved)
+    chunks = asked.chunks(prod(layer.shape))
+    for done, chunk in enumerate(chunks, start=1):
+        own = [draw for name, draw in chunk if name == "probes"]
+        # VIP chooses units; further draws are of entire layers only.
+        important = len(own) if asked.units != ("layer",) else 0
+        solved, scales = solve_draws(
+            asked, layer, activations, [draw for _, draw in chunk], method, important=important
+        )
+        for number, (name, draw) in enumerate(chunk):
+            tables.setdefault(name, []).extend(_entire(asked, layer, draw, solved, number))
+        if own and "channels" in asked.units and positions_of(layer.shape) > 1:
+            tables["probes"] += _channels(asked, layer, activations, own, solved, scales)
+        if own and "neurons" in asked.units:
+            probes, spread = _neurons(asked, layer, activations, own, solved)
             tables["probes"] += probes
             tables["vip_neurons"] += spread
-            tables["vip_histogram"] += _histograms(asked, layer, draws, solved)
-        step(done := done + 1, total)
-    for name, draws in others:
-        solved, _ = solve_draws(asked, layer, activations, draws, method, importance=False)
-        tables.setdefault(name, [])
-        tables[name] += _entire(asked, layer, draws, solved)
-        step(done := done + 1, total)
+            tables["vip_histogram"] += _histograms(asked, layer, own, solved)
+        step(done, len(chunks))
     return {name: pd.DataFrame(records) for name, records in tables.items()}
 
 
@@ -196,12 +202,12 @@ def solve_draws(
     draws: Sequence[Draw],
     method: Method,
     *,
-    importance: bool,
+    important: int,
     rotations: bool = False,
 ) -> tuple[Solved, Scales]:
-    """Solve entire-layer systems of some draws."""
-    systems = asked.systems(draws)
-    scales = Scales(asked.scale, [s.rows for s in systems], asked.n_pool, prod(layer.shape), asked.device)
+    """Solve entire-layer systems of some draws; importance is wanted for the first of them."""
+    systems, subsets = asked.systems(draws)
+    scales = Scales(asked.scale, subsets, asked.n_pool, prod(layer.shape), asked.device)
     solved = solve(
         activations,
         systems,
@@ -209,19 +215,16 @@ def solve_draws(
         len(asked.order),
         first=asked.first,
         method=method,
-        importance=importance,
+        important=important,
         rotations=rotations,
     )
     return solved, scales
 
 
 def _entire(
-    asked: Probing, layer: Layer, draws: Sequence[Draw], solved: Solved
+    asked: Probing, layer: Layer, draw: Draw, solved: Solved, number: int
 ) -> Iterator[dict[str, object]]:
-    for number, draw in enumerate(draws):
-        yield from _records(
-            asked, layer, draw, *_read_scores(asked, draw, solved, [number]), "layer", ["all"]
-        )
+    return _records(asked, layer, draw, *_read_scores(asked, draw, solved, [number]), "layer", ["all"])
 
 
 def _channels(
@@ -233,6 +236,7 @@ def _channels(
     scales: Scales,
 ) -> Iterator[dict[str, object]]:
     size = positions_of(layer.shape)
+    entire, _ = asked.systems(draws)
     systems: list[System] = []
     seen: list[ndarray] = []
     chosen = []
@@ -241,7 +245,7 @@ def _channels(
         chosen.append((draw, channels, means, len(systems)))
         for own in [*channels[:, None], channels]:
             c = min(asked.n_components, len(own) * size)
-            systems.append(System(asked.positions(draw.train), draw.targets(), number, c))
+            systems.append(replace(entire[number], n_components=c))
             seen.append(own)
     inner = solve(
         activations,
@@ -250,7 +254,6 @@ def _channels(
         len(asked.order),
         first=asked.first,
         parts=channel_parts(seen, layer.shape),
-        importance=False,
     )
     for draw, channels, means, start in chosen:
         single = _read_scores(asked, draw, inner, range(start, start + len(channels)), auc=False)

@@ -353,8 +353,7 @@ def planned(asked: Probing, layers: list[Layer], second: float, memory_gb: float
 def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> dict[str, Cost]:
     """How each layer is solved."""
     groups: dict[str, Group] = {name: group for group in work.groups for name in group.layers}
-    draws = asked.all_draws
-    systems = asked.systems(draws)
+    systems, _ = asked.systems(asked.all_draws)
     return {
         layer.name: cheapest(
             systems,
@@ -365,7 +364,7 @@ def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> 
             first=asked.first,
             features=prod(layer.shape),
             pass_seconds=second,
-            chunks=len(asked.chunks(draws, prod(layer.shape))),
+            chunks=len(asked.chunks(prod(layer.shape))),
         )
         for layer in layers
     }

@@ -112,7 +112,8 @@ class KrylovProducts:
         seen = [np.flatnonzero(np.isin(owners, part.systems)) for part in self._parts]
         given = [_padded(vectors[:, s].to(self._device)) for s in seen]
         kept = [torch.empty(len(p), len(s)) for p, s in zip(self._parts, seen, strict=True)]
-        total = torch.zeros(vectors.shape, dtype=torch.float64)
+        places = [torch.from_numpy(s).to(self._device) for s in seen]
+        total = torch.zeros(vectors.shape, device=self._device)
         for columns, X in self._activations.blocks(len(self), self._among):
             X = X.to(self._device)
             self._scales.measure(columns, X, self._activations.level[columns].to(self._device))
@@ -125,10 +126,10 @@ class KrylovProducts:
                 width = len(seen[number])
                 H[:, :width] *= factor[:, self._scale_of[owners[seen[number]]]]
                 kept[number][local] = H[:, :width].cpu()
-                total[:, seen[number]] += (sub @ H)[:, :width].double().cpu()
+                total.index_add_(1, places[number], (sub @ H)[:, :width])
         self._owners.append(owners)
         self._kept.append(kept)
-        return total
+        return total.cpu()
 
     def weights(
         self, number: int, local: slice, X: Float[Tensor, "p b"], fits: Sequence[DualPLS], width: int

@@ -30,7 +30,7 @@ class Solved:
     fits : list of DualPLS
         One a system.
     vip : tensor, shape (m, s)
-        Importance of every feature for every system; no columns where it was not asked for.
+        Importance of every feature for the first systems; no columns where it was not asked for.
     products : tensor, shape (n - first, s, c)
         Features less their level, times rotations; zero beyond a system's components.
     first : int
@@ -78,7 +78,7 @@ def solve(
     first: int,
     parts: Parts | None = None,
     method: Method = "krylov",
-    importance: bool = True,
+    important: int | None = None,
     rotations: bool = False,
 ) -> Solved:
     """Solve systems and project images.
@@ -99,8 +99,8 @@ def solve(
         What each system sees; all see all when not given.
     method : {"krylov", "gram"}
         How K is come by; parts need ``"krylov"``.
-    importance : bool, default True
-        Whether VIP is wanted; only where all systems see all features.
+    important : int, optional
+        VIP is wanted for this many systems, the first ones; for all when not given. Systems that see parts have none.
     rotations : bool, default False
         Whether rotations are to be kept.
 
@@ -132,7 +132,8 @@ def solve(
         if c:
             shares[number, :c] = torch.from_numpy(fit.explained / fit.explained.sum()).float()
     total = torch.zeros(n_images - first, len(systems), width)
-    vip = torch.zeros(m, len(systems) if whole and importance else 0)
+    important = len(systems) if important is None else important
+    vip = torch.zeros(m, important if whole else 0)
     centre = torch.zeros(len(systems), width)
     kept = [torch.empty(len(p), len(p.systems), width) for p in parts if rotations]
     scale_of = torch.from_numpy(scales.of([s.subset for s in systems]))
@@ -145,8 +146,9 @@ def solve(
             W = source.weights(number, local, sub[: scales.n_pool], fits, width)
             seen = torch.from_numpy(parts[number].systems)
             if vip.shape[1]:
-                deviation = scales.deviation[inside].cpu()[:, scale_of]
-                vip[inside] = torch.einsum("bsc,sc->bs", (W * deviation[:, :, None]).square_(), shares)
+                deviation = scales.deviation[inside].cpu()[:, scale_of[:important], None]
+                own = (W[:, :important] * deviation).square_()
+                vip[inside] = torch.einsum("bsc,sc->bs", own, shares[:important])
             R = torch.einsum("bsi,sij->bsj", W, inverse[seen])
             if rotations:
                 kept[number][local] = R

@@ -105,7 +105,7 @@ def train_multitask(
     *,
     start: Literal["finetune", "scratch"] = "finetune",
     epochs: int | None = None,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     batch_size: int = 64,
     flip: bool | None = None,
     seed: int = 0,
@@ -142,7 +142,7 @@ def train_multitask(
         Whether to begin from the network's weights or from fresh ones.
     epochs : int, optional
         Passes over the training faces; 5 by default, 20 from scratch.
-    learning_rate : float, default 0.001
+    learning_rate : float, default 0.003
         The highest one.
     batch_size : int, default 64
         Faces a step.

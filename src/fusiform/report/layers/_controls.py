@@ -28,7 +28,7 @@ def ablation(material: Material, figures: Figures) -> Section:
         "ablation",
         ablation_drops,
         "Mean drop of later layers of {setup} by share of neurons zeroed. The numbers are in the table below.",
-        detail="mean over attributes and later layers; bars: standard deviation over attributes",
+        detail="mean over attributes with classes and over later layers; bars: standard deviation over attributes",
     )
     blocks += [
         Block(setup=setup, table=_drop_table(material.tables["ablation"], setup))
@@ -40,7 +40,7 @@ def ablation(material: Material, figures: Figures) -> Section:
         [
             "The neurons of one layer that matter most to an attribute are set to zero, and later layers are measured again "
             "with the probes as they were fitted (table 5.4). If “highest VIP” costs little more than as many random ones, "
-            "what they hold is held elsewhere too."
+            "what they hold is held elsewhere too. Measured quantities are left out of these means."
         ],
         absent(material, "ablation", "the run has no table of ablations."),
         blocks,

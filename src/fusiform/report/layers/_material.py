@@ -129,6 +129,8 @@ def read_material(run: Run) -> Material:
     tables = {
         name: table for name in _COLUMNS if (table := read_table(run, name, _COLUMNS[name])) is not None
     }
+    if "ablation" in tables and "probes" in tables:
+        tables["ablation"] = _with_classes(tables["ablation"], tables["probes"])
     label = _labels(tables.get("probes"))
     for name, table in tables.items():
         if name not in ("families", "layers", "baseline"):
@@ -142,6 +144,13 @@ def read_material(run: Run) -> Material:
         problems=[p for p in record.get("problems") or [] if isinstance(p, dict)],
         reasons=dict(record.get("not_measured") or {}),
     )
+
+
+def _with_classes(ablation: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
+    # A drop of R² has no end, so that one measured quantity would be all of a mean. Where there is nothing else, all.
+    quantities = set(probes.loc[probes["kind"] == "continuous", "attribute"].unique())
+    rows = ablation[~ablation["attribute"].isin(quantities)]
+    return rows if len(rows) else ablation
 
 
 def _labels(probes: pd.DataFrame | None) -> dict[str, str]:

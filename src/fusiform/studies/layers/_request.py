@@ -16,7 +16,7 @@ class Extent:
     attributes: int | None = None
     layers: int | None = None
     vip_neurons: int = 50
-    ablation_images: int = 64
+    ablation_images: int = 32
     pairs: int = 100
     steps: int = 10
 
