@@ -323,7 +323,8 @@ def test_a_module_that_gives_a_tuple_is_no_layer_and_says_so():
 
     net = FaceNetwork(Outer(), NetworkCard(name="outer", input_size=(4, 4)))
     with pytest.raises(
-        LayerError, match=r"'two' is a module of 'outer' but no layer: it gives a tuple.*there are: 'two.relu', 'add'"
+        LayerError,
+        match=r"'two' is a module of 'outer' but no layer: it gives a tuple.*there are: 'two.relu', 'add'",
     ):
         net.layer("two")
 

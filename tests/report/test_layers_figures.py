@@ -391,7 +391,7 @@ def of_one_network(tables):
     tables["sawtooth"] = sawtooth.assign(setup=sawtooth["network"])
     tables["consistency"] = tables["consistency"].assign(network="objects", setup="objects")
     return {
-        name: table[table["network"] == "objects"] if "setup" in table.columns else table
+        name: table[table["network"] == "objects"] if {"setup", "network"} <= set(table.columns) else table
         for name, table in tables.items()
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fusiform.studies.layers._best import best_units
+from fusiform.studies.layers._best import averages, best_units
 from fusiform.studies.layers._depths import branching, gained
 from fusiform.studies.layers._families import families
 from fusiform.studies.layers._findings import findings
@@ -192,7 +192,7 @@ def _measured(
 
     def row(split: str, metric: str, value: float, chance: float, n: int) -> dict[str, Any]:
         value = float(min(value, 1.0)) if metric != "mae" else float(value)
-        upper = value + half if metric == "mae" else min(1.0, value + half)
+        upper = value + half if metric == "mae" else float(np.minimum(1.0, value + half))
         return {
             "split": split,
             "metric": metric,
@@ -483,6 +483,7 @@ def _planted_tables(seed: int) -> dict[str, pd.DataFrame]:
     probes = tables["probes"]
     tables["families"] = families()
     tables["best"] = best_units(probes, tables["baseline"])
+    tables["averages"] = averages(tables["best"][~tables["best"]["control"]], tables["baseline"])
     tables["sawtooth"] = sawtooth(probes[~probes["control"]], tables["layers"])
     tables["gained"] = gained(probes)
     tables["branching"] = branching(probes, tables["layers"])

@@ -45,6 +45,7 @@ COLUMNS = {
     "vip_correlation": "network setup layer depth attribute r_vip r_mean_activation n_neurons",
     "best": "network setup control attribute kind unit_kind layer depth unit metric value lower upper balanced chance n "
     "baseline relative majority",
+    "averages": "method setup unit_kind value sd n_networks n_attributes source comparable note",
     "baseline": "attribute kind metric value lower upper chance n network",
     "families": "family attribute",
     "ablation": "network setup masked_layer masked_depth selection share layer depth attribute unit_kind intact masked drop n "

@@ -31,6 +31,17 @@ _COLUMNS = {
         ),
         *("upper", "baseline"),
     ),
+    "averages": (
+        "method",
+        "setup",
+        "unit_kind",
+        "value",
+        "sd",
+        "n_networks",
+        "n_attributes",
+        "source",
+        "note",
+    ),
     "baseline": ("attribute", "kind", "metric", "value", "lower", "upper", "network"),
     "families": ("family", "attribute"),
     "sawtooth": ("network", "block", "attribute", "branch_layer", "sum_layer", "dip"),
@@ -133,7 +144,7 @@ def read_material(run: Run) -> Material:
         tables["ablation"] = _with_classes(tables["ablation"], tables["probes"])
     label = _labels(tables.get("probes"))
     for name, table in tables.items():
-        if name not in ("families", "layers", "baseline"):
+        if name not in ("averages", "families", "layers", "baseline"):
             tables[name] = _with_setup(table, label)
     record = _record(run)
     networks = record.get("networks") or ([run.network] if run.network else [])

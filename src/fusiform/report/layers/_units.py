@@ -33,7 +33,7 @@ def best(material: Material, figures: Figures) -> Section:
         detail="accuracy on test faces; R² for measured quantities",
     )
     blocks += [_best_table(material.tables["best"], setup) for setup in material.setups_of("best")]
-    averages = _averages(material)
+    averages = material.tables.get("averages")
     if averages is not None:
         label = "Mean accuracy over attributes of every representation, and of published methods."
         note = "".join(f"Published: {text}. " for text in dict.fromkeys(averages["note"]) if text)
@@ -97,16 +97,6 @@ def _best_table(found: pd.DataFrame, setup: str) -> Block:
 
 def _numeric(made: Table, columns: set[int]) -> Table:
     return Table(made.caption, made.columns, made.rows, made.numeric | columns, made.folded)
-
-
-def _averages(material: Material) -> pd.DataFrame | None:
-    found = material.tables.get("best")
-    if found is None or not (found["metric"] == "accuracy").any():
-        return None
-    # Late: the study brings torch, which a page without it does not need.
-    from fusiform.studies.layers._best import averages
-
-    return averages(found[~found["control"].astype(bool)], material.tables.get("baseline"))
 
 
 def _averages_table(averages: pd.DataFrame) -> Table:

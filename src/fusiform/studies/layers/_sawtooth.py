@@ -78,7 +78,7 @@ def sawtooth(probes: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a network, residual block and attribute: ``network, block, attribute, branch_layer,
+        A row a network, residual block and attribute: ``network, setup`` (where probes have it) ``, block, attribute, branch_layer,
         branch_depth, sum_layer, sum_depth, previous_layer, branch, sum, previous, dip``; `dip` is the mean of
         `sum` and `previous`, of those that are known, less `branch`. See `residual_ends` for what they are.
 
@@ -115,6 +115,11 @@ def sawtooth(probes: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         table = table.merge(own, on=on, how="inner" if part == "branch" else "left")
     table["dip"] = table[["sum", "previous"]].mean(axis=1) - table["branch"]
     order = [*_ENDS[:2], "attribute", *_ENDS[2:], "branch", "sum", "previous", "dip"]
+    if "setup" in rows:
+        table.insert(
+            1, "setup", table["network"].map(rows.drop_duplicates("network").set_index("network")["setup"])
+        )
+        order.insert(1, "setup")
     return table.dropna(subset=["dip"])[order].reset_index(drop=True)
 
 

@@ -15,7 +15,7 @@ from fusiform.networks import FaceNetwork, framing_template
 from fusiform.probing import ConfoundedDraw, Sampling, confounded_draws, sample
 from fusiform.runs import Progress, Run
 from fusiform.studies._shared import framed, network_record, say_left_out, timed, write_examples
-from fusiform.studies.layers._best import best_units
+from fusiform.studies.layers._best import averages, best_units
 from fusiform.studies.layers._depths import branching, gained
 from fusiform.studies.layers._experiments import EXPERIMENTS, Bench, not_measured, probing
 from fusiform.studies.layers._families import families, unknown_attributes
@@ -297,9 +297,10 @@ class _Study:
     def _derive(self) -> None:
         tables = self.tables
         probes = tables["probes"]
-        trained = probes[~probes.control.astype(bool)]
+        trained = _trained(probes)
         derived: dict[str, Callable[[], pd.DataFrame]] = {
             "best": lambda: best_units(probes, tables.get("baseline")),
+            "averages": lambda: averages(_trained(tables["best"]), tables.get("baseline")),
             "sawtooth": lambda: sawtooth(trained, tables["layers"]),
             "gained": lambda: gained(trained),
             "branching": lambda: branching(trained, tables["layers"]),
@@ -315,6 +316,10 @@ class _Study:
             table = self._attempt("the table", name, work)
             if table is not None:
                 self._add(name, table)
+
+
+def _trained(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table.control.astype(bool)]
 
 
 def _described(setup: str | None, net: str | FaceNetwork) -> str:
