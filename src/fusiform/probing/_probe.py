@@ -272,7 +272,7 @@ def probe_network(
                     drop(layer_name)
                     done[layer_name] = tables
                     _keep(run, net, layer, tables)
-    return _joined([done[layer.name] for layer in chosen], list(also or {}))
+    return _joined([done[layer.name] or {} for layer in chosen], list(also or {}))
 
 
 def best_layers(probes: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Channels and neurons of a layer: which matter most, what they are called, and their values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ def neuron_name(feature: int, shape: Sequence[int]) -> str:
     return f"{channel}[{row},{column}]"
 
 
-def channel_parts(seen: Sequence[Sequence[int]], shape: Sequence[int]) -> Parts:
+def channel_parts(seen: Sequence[Iterable[int]], shape: Sequence[int]) -> Parts:
     """Parts for systems of which each sees some channels."""
     size = positions_of(shape)
     members: dict[int, list[int]] = {}
