@@ -78,6 +78,20 @@ def test_equal_to_scikit_learn_whatever_the_way(data, scale, method):
         np.testing.assert_allclose(by_hand, got, atol=1e-4)
 
 
+def test_products_with_the_pool_are_all_that_scores_need(data):
+    X, rows, targets = data
+    systems = [System(r, t, number, 8) for number, (r, t) in enumerate(zip(rows, targets, strict=True))]
+    both = []
+    for important in (0, None):
+        scales = Scales("pooled", rows, POOL, M, CPU)
+        both.append(solve(stored(X), systems, scales, N, first=POOL, method="gram", important=important))
+    direct, walked = both
+    assert direct.vip.shape == (M, 0)
+    for number in range(3):
+        others = np.arange(POOL, N)
+        np.testing.assert_allclose(direct.scores(number, others), walked.scores(number, others), atol=1e-5)
+
+
 def test_memory_and_scratch_files_give_the_same(data, tmp_path):
     X, rows, targets = data
     systems = [System(r, t, number, 8) for number, (r, t) in enumerate(zip(rows, targets, strict=True))]

@@ -49,13 +49,14 @@ def cheapest(
     first: int,
     features: int,
     pass_seconds: float,
+    weights: bool,
     chunks: int = 1,
 ) -> Cost:
     """Choose between blocked Krylov steps and Gram matrices.
 
     Krylov steps multiply X'V and X(X'V) once a component, for all targets together, and walk through the layer each
     time. Gram matrices need two walks: one of the pool or, where every attribute has its own scale, one an
-    attribute; then one for the weights.
+    attribute; then one for the weights. Where no weights are wanted and all share a scale, one walk is enough.
 
     Parameters
     ----------
@@ -73,6 +74,8 @@ def cheapest(
         Features of the layer.
     pass_seconds : float
         What one pass of the images through the network takes.
+    weights : bool
+        Whether weights are wanted, of which importance is made.
     chunks : int, default 1
         In how many parts the systems are solved for want of memory.
 
@@ -96,7 +99,6 @@ def cheapest(
     steps = 4.0 * n_pool * lanes * width * features
     squares = float(n_pool) ** 2 if scale == "pooled" else sum(float(len(s.rows)) ** 2 for s in systems)
     grams = 2.0 * _LOWER * squares * features
-    weights = 2.0 * n_pool * len(systems) * width * features
     walks = (width + 1) * chunks
     krylov = Cost(
         "krylov",
@@ -104,11 +106,15 @@ def cheapest(
         steps + moments + projected,
         walks,
     )
+    if weights or scale == "subset":
+        rest, walks = 2.0 * n_pool * len(systems) * width * features + projected, 2 * chunks
+    else:
+        rest, walks = 2.0 * (n_images - first) * n_pool * features, chunks
     gram = Cost(
         "gram",
-        moments / thin + (grams + weights + projected) / wide + 2 * chunks * once,
-        moments + grams + weights + projected,
-        2 * chunks,
+        moments / thin + (grams + rest) / wide + walks * once,
+        moments + grams + rest,
+        walks,
     )
     return min(krylov, gram, key=lambda cost: cost.seconds)
 

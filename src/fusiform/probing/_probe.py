@@ -345,7 +345,7 @@ def planned(asked: Probing, layers: list[Layer], second: float, memory_gb: float
         memory_gb=memory_gb,
         reserved_bytes=int(kept + scores + gram),
         scratch=scratch,
-        walks=_WALKS if asked.scale == "subset" else 2,
+        walks=_WALKS if asked.scale == "subset" else 1 + (asked.units != ("layer",)),
         pass_seconds=second,
     )
 
@@ -364,6 +364,7 @@ def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> 
             first=asked.first,
             features=prod(layer.shape),
             pass_seconds=second,
+            weights=asked.units != ("layer",),
             chunks=len(asked.chunks(prod(layer.shape))),
         )
         for layer in layers

@@ -173,30 +173,46 @@ class GramProducts:
         Deviations of the features.
     subsets : sequence of int
         For each system that is solved, the subset over which its features are scaled; all see all features.
+    others : slice, optional
+        Images whose products with those of the pool are wanted too; only where features are scaled over the pool.
 
     Attributes
     ----------
     grams : dict of int to tensor, shape (k, k)
         K of each scale's rows, of features less their mean over those rows; float64, products accumulated in float32.
+    across : tensor, shape (n_others, n_pool)
+        Products of `others` with the pool, features scaled alike; no rows where they were not asked for.
     """
 
     dtype = torch.float64
 
-    def __init__(self, activations: Activations, scales: Scales, subsets: Sequence[int]) -> None:
+    def __init__(
+        self,
+        activations: Activations,
+        scales: Scales,
+        subsets: Sequence[int],
+        others: slice = slice(0, 0),
+    ) -> None:
         self._scales, self._rows = scales, scales.subsets
         self._scale_of = scales.of(subsets)
         device = scales.deviation.device
         needed = sorted(set(self._scale_of.tolist()))
         grams = {k: torch.zeros(len(self._rows[k]), len(self._rows[k]), device=device) for k in needed}
         index = {k: torch.from_numpy(self._rows[k]).to(device) for k in needed}
-        for columns, X in activations.blocks(len(self)):
-            X = X.to(device)
+        across = torch.zeros(others.stop - others.start, len(self), device=device)
+        for columns, whole in activations.blocks(max(len(self), others.stop)):
+            whole = whole.to(device)
+            X = whole[: len(self)]
             scales.measure(columns, X, activations.level[columns].to(device))
             factor, mean = scales.factor(columns), scales.mean[columns]
             for k, gram in grams.items():
                 own = X if len(index[k]) == len(self) else X[index[k]]
-                _add_lower(gram, (own - mean[:, k]) * factor[:, k])
+                Z = (own - mean[:, k]) * factor[:, k]
+                _add_lower(gram, Z)
+            if len(across):
+                across.addmm_((whole[others] - mean[:, 0]) * factor[:, 0], Z.T)
         self.grams = {k: _whole(gram).cpu() for k, gram in grams.items()}
+        self.across = across.cpu()
 
     def __len__(self) -> int:
         return self._scales.n_pool

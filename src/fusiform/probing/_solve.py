@@ -112,11 +112,15 @@ def solve(
     m = len(activations.level)
     whole = parts is None
     parts = parts or Parts([Part(slice(0, m), np.arange(len(systems)))])
-    source = (
-        GramProducts(activations, scales, [s.subset for s in systems])
-        if method == "gram"
-        else KrylovProducts(activations, systems, scales, parts)
-    )
+    important = len(systems) if important is None else important
+    subsets = [s.subset for s in systems]
+    # Where no weights are wanted, products with the pool's images are all that others need.
+    direct = method == "gram" and scales.kind == "pooled" and not important and not rotations
+    source: GramProducts | KrylovProducts
+    if method == "gram":
+        source = GramProducts(activations, scales, subsets, slice(first, n_images) if direct else slice(0, 0))
+    else:
+        source = KrylovProducts(activations, systems, scales, parts)
     fits = dual_pls(
         source,
         [s.rows for s in systems],
@@ -125,18 +129,22 @@ def solve(
         rank_tolerance=_RANK,
     )
     width = max(1, max(fit.n_components for fit in fits))
+    total = torch.zeros(n_images - first, len(systems), width)
+    centre = torch.zeros(len(systems), width)
+    if isinstance(source, GramProducts) and direct:
+        for number, fit in enumerate(fits):
+            own = source.across[:, torch.from_numpy(fit.rows)]
+            total[:, number, : fit.n_components] = own @ torch.from_numpy(fit.coefficients).float()
+        return Solved(fits, torch.zeros(m, 0), total, first, centre, [])
     inverse, shares = torch.zeros(len(fits), width, width), torch.zeros(len(fits), width)
     for number, fit in enumerate(fits):
         c = fit.n_components
         inverse[number, :c, :c] = torch.from_numpy(fit.inverse).float()
         if c:
             shares[number, :c] = torch.from_numpy(fit.explained / fit.explained.sum()).float()
-    total = torch.zeros(n_images - first, len(systems), width)
-    important = len(systems) if important is None else important
     vip = torch.zeros(m, important if whole else 0)
-    centre = torch.zeros(len(systems), width)
     kept = [torch.empty(len(p), len(p.systems), width) for p in parts if rotations]
-    scale_of = torch.from_numpy(scales.of([s.subset for s in systems]))
+    scale_of = torch.from_numpy(scales.of(subsets))
     device = scales.deviation.device
     rows = n_images if first < n_images else scales.n_pool
     for columns, X in activations.blocks(rows, None if whole else parts.features()):
