@@ -7,7 +7,7 @@ from fusiform.probing._cost import cheapest, speeds
 from fusiform.probing._products import System
 
 
-def cost(n_pool, scale, where="memory", *, attributes=40, weights=True, n_train=None, window=0):
+def cost(n_pool, scale, where="memory", *, attributes=40, weights=True, n_train=None, window=0, chunks=1):
     rows = np.arange(n_train or n_pool)
     systems = [System(rows, np.zeros((len(rows), 1)), k, 8) for k in range(attributes)]
     return cheapest(
@@ -20,6 +20,7 @@ def cost(n_pool, scale, where="memory", *, attributes=40, weights=True, n_train=
         features=50_000,
         pass_seconds=60.0,
         weights=weights,
+        chunks={"krylov": chunks, "gram": 1},
     )
 
 
@@ -42,6 +43,10 @@ def test_where_walks_are_dear_there_are_few():
     assert dear.seconds > 2 * 5 * 60
     assert cost(3000, "pooled").method == "krylov"
     assert cost(3000, "pooled").walks == 9
+
+
+def test_little_memory_means_more_walks():
+    assert cost(6000, "subset", chunks=3).walks == 27
 
 
 def test_one_walk_suffices_without_weights():

@@ -1,7 +1,7 @@
 """What ways of solving a layer cost, from speeds measured here and now."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -50,7 +50,7 @@ def cheapest(
     features: int,
     pass_seconds: float,
     weights: bool,
-    chunks: int = 1,
+    chunks: Mapping[Method, int],
 ) -> Cost:
     """Choose between blocked Krylov steps and Gram matrices.
 
@@ -76,7 +76,7 @@ def cheapest(
         What one pass of the images through the network takes.
     weights : bool
         Whether weights are wanted, of which importance is made.
-    chunks : int, default 1
+    chunks : mapping of method to int
         In how many parts the systems are solved for want of memory.
 
     Returns
@@ -99,7 +99,7 @@ def cheapest(
     steps = 4.0 * n_pool * lanes * width * features
     squares = float(n_pool) ** 2 if scale == "pooled" else sum(float(len(s.rows)) ** 2 for s in systems)
     grams = 2.0 * _LOWER * squares * features
-    walks = (width + 1) * chunks
+    walks = (width + 1) * chunks["krylov"]
     krylov = Cost(
         "krylov",
         (steps + moments) / thin + projected / wide + walks * once,
@@ -107,9 +107,11 @@ def cheapest(
         walks,
     )
     if weights or scale == "subset":
-        rest, walks = 2.0 * n_pool * len(systems) * width * features + projected, 2 * chunks
+        rest, walks = 2.0 * n_pool * len(systems) * width * features + projected, 2 * chunks["gram"]
     else:
-        rest, walks = 2.0 * (n_images - first) * n_pool * features, chunks
+        rest, walks = 2.0 * (n_images - first) * n_pool * features, chunks["gram"]
+    # Of a scale that all share, every part forms K anew.
+    grams *= chunks["gram"] if scale == "pooled" else 1
     gram = Cost(
         "gram",
         moments / thin + (grams + rest) / wide + walks * once,

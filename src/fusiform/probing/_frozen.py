@@ -208,7 +208,7 @@ def fit_probes(
 def _fit_layer(asked: Probing, layer: Layer, activations: Activations, method: Method) -> _FrozenLayer:
     probes: dict[tuple[str, str], _Frozen] = {}
     rotations, vips = [], []
-    for chunk in asked.chunks(prod(layer.shape)):
+    for chunk in asked.chunks(prod(layer.shape), method):
         draws = [draw for _, draw in chunk]
         solved, scales = solve_draws(
             asked, layer, activations, draws, method, important=len(draws), rotations=True

@@ -28,9 +28,7 @@ from fusiform.probing._units import (
     spread_neurons,
 )
 
-# Kept a feature and target while a layer is solved, beside the weights of each component: mean, deviation, importance.
-_KEPT = 4
-_KEPT_SHARE = 0.3  # of the budget
+_KEPT_SHARE = 0.3  # of the budget, for what is kept of a layer while it is solved
 _HISTOGRAM_BINS = 30
 
 Step = Callable[[int, int], None]
@@ -113,14 +111,17 @@ class Probing:
             systems.append(System(rows, draw.targets(), number, self.n_components))
         return systems, subsets
 
-    def chunks(self, features: int) -> list[list[tuple[str, Draw]]]:
+    def chunks(self, features: int, method: Method) -> list[list[tuple[str, Draw]]]:
         """Draws that are solved together, so that what is kept of them fits, with the table each belongs to."""
+        # Importance, and with scales of their own means and deviations; Krylov steps keep products besides.
+        each = 1 if self.scale == "pooled" else 3
         draws = [("probes", d) for d in self.draws]
         draws += [(name, d) for name, further in self.also.items() for d in further]
         chunks: list[list[tuple[str, Draw]]] = [[]]
         size = 0.0
         for name, draw in draws:
-            own = 4.0 * features * (draw.targets().shape[1] * self.n_components + _KEPT)
+            steps = draw.targets().shape[1] * self.n_components if method == "krylov" else 0
+            own = 4.0 * features * (each + steps)
             if chunks[-1] and size + own > self.kept_bytes:
                 chunks.append([])
                 size = 0.0
@@ -174,7 +175,7 @@ def probe_layer(
         "vip_neurons": [],
         "vip_histogram": [],
     }
-    chunks = asked.chunks(prod(layer.shape))
+    chunks = asked.chunks(prod(layer.shape), method)
     for done, chunk in enumerate(chunks, start=1):
         own = [draw for name, draw in chunk if name == "probes"]
         # VIP chooses units; further draws are of entire layers only.

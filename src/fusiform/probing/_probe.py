@@ -18,6 +18,7 @@ from fusiform.probing._layer import Probing, probe_layer, probing_of
 from fusiform.probing._measures import PRIMARY
 from fusiform.probing._sampling import Draw, Sampling, sample
 from fusiform.probing._scales import Scale
+from fusiform.probing._solve import METHODS
 from fusiform.runs import Progress, Run
 
 UNITS = ("layer", "channels", "neurons")
@@ -335,10 +336,12 @@ def planned(asked: Probing, layers: list[Layer], second: float, memory_gb: float
     """Where activations lie, beside what solving takes."""
     draws = asked.all_draws
     largest = max(prod(layer.shape) for layer in layers)
-    most = max(d.targets().shape[1] for d in draws) * asked.n_components + 4
+    most = max(d.targets().shape[1] for d in draws) * asked.n_components + 3
     kept = min(asked.kept_bytes, 4.0 * largest * len(draws) * most)
     scores = 4.0 * len(asked.order) * len(asked.draws) * asked.n_components * 4
-    gram = 20.0 * asked.n_pool**2 if asked.scale == "pooled" else 0.0
+    # K in float32 and float64 and its copy for the solves, and the products of the other images with the pool.
+    n_others = len(asked.order) - asked.n_pool
+    gram = (20.0 * asked.n_pool + 8.0 * n_others) * asked.n_pool if asked.scale == "pooled" else 0.0
     return plan(
         layers,
         len(asked.order),
@@ -365,7 +368,7 @@ def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> 
             features=prod(layer.shape),
             pass_seconds=second,
             weights=asked.units != ("layer",),
-            chunks=len(asked.chunks(prod(layer.shape))),
+            chunks={method: len(asked.chunks(prod(layer.shape), method)) for method in METHODS},
         )
         for layer in layers
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from fusiform.probing._scales import Scales
 from fusiform.statistics import DualPLS, dual_pls
 
 Method = Literal["krylov", "gram"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 # Gains below this are rounding of products in single precision.
 _RANK = 1e-6
