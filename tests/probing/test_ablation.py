@@ -214,8 +214,8 @@ def test_images_are_balanced_and_masked_layers_spread(small_net, planted_faces, 
     assert set(drawn) <= set(draw.valid)
     assert np.bincount(draw.values[drawn].astype(int)).tolist() == [10, 10]
     assert (table.n == 20).all()
-    # Of four layers: 0.6, 1.5 and 2.4, but the last has none after it.
-    assert list(dict.fromkeys(table.masked_layer)) == ["stage2", "pool"]
+    # At 2/7, 5/7 and 6/7 of the network's depth; the last layer has none after it.
+    assert list(dict.fromkeys(table.masked_layer)) == ["stage1", "pool"]
 
 
 def test_it_says_what_it_costs(small_net, planted_faces, probes):

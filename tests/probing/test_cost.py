@@ -26,7 +26,7 @@ def cost(n_pool, scale, where="memory", *, attributes=40, weights=True, n_train=
 
 @pytest.fixture(autouse=True)
 def known_speeds(monkeypatch):
-    monkeypatch.setattr(_cost, "speeds", lambda: (1e11, 2e11))
+    monkeypatch.setattr(_cost, "speeds", lambda device: (1e11, 2e11))
 
 
 def test_gram_matrices_for_few_images_and_krylov_steps_for_many():
@@ -66,3 +66,20 @@ def test_speeds_are_measured():
     thin, wide = speeds()
     assert 1e8 < thin < 1e14
     assert 1e8 < wide < 1e14
+
+
+def test_layers_of_few_features_are_never_solved_by_a_gram_matrix():
+    rows = np.arange(300)
+    found = cheapest(
+        [System(rows, np.zeros((300, 1)), 0, 8)],
+        "pooled",
+        Group(("layer",), "disk", 0),
+        n_pool=300,
+        n_images=400,
+        first=300,
+        features=500,
+        pass_seconds=60.0,
+        weights=True,
+        chunks={"krylov": 1, "gram": 1},
+    )
+    assert found.method == "krylov"

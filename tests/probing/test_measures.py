@@ -138,3 +138,11 @@ def test_answers_of_another_shape_are_refused():
         measure_answers(draw, {"test": answers["test"][:, 1:]}, groups)
     with pytest.raises(DataError, match=r"\(probes, 80, 2\); got \(4, 80\)"):
         measure_answers(draw, {"valid": answers["valid"][:, :, 0]}, groups)
+
+
+def test_r2_of_values_that_do_not_vary_is_unknown():
+    rows = np.arange(6)
+    values = np.array([0.3, 0.3, 0.3, 1.0, 2.0, 3.0])
+    draw = Draw("flat", "continuous", (), values, rows[3:], rows[:3], rows[:3])
+    (measures,) = measure_answers(draw, {"valid": np.array([[0.3, 0.31, 0.29]])}, rows)
+    assert np.isnan(measures[0].value)

@@ -131,6 +131,57 @@ def test_finished_layers_are_not_computed_again(net, faces, table, tmp_path, mon
     np.testing.assert_allclose(both.value, table.value, atol=1e-6)
 
 
+def test_a_run_folder_never_answers_another_question(net, faces, tmp_path):
+    run = Run.start(tmp_path / "run", {"study": "test"})
+    options = {"n_train": 200, "n_valid": 80, **ENTIRE}
+    first = probe_layers(net, faces, ["Eyeglasses"], ["fc"], run=run, **options)
+    other = probe_layers(net, faces, ["Smiling"], ["fc"], run=run, **options)
+    assert set(first.attribute) == {"Eyeglasses"}
+    assert set(other.attribute) == {"Smiling"}
+    fewer = probe_layers(net, faces, ["Eyeglasses"], ["fc"], run=run, n_components=1, **options)
+    assert not np.allclose(fewer.value, first.value)
+    twin = net.randomized(1)
+    twin.card = net.card
+    assert not np.allclose(
+        probe_layers(twin, faces, ["Eyeglasses"], ["fc"], run=run, **options).value, first.value
+    )
+    again = probe_layers(net, faces, ["Eyeglasses"], ["fc"], run=run, **options)
+    pd.testing.assert_frame_equal(again, first)
+
+
+def test_a_part_that_is_lost_is_computed_again(net, faces, tmp_path):
+    run = Run.start(tmp_path / "run", {"study": "test"})
+    options = {"n_train": 200, "n_valid": 80, "run": run, **ENTIRE}
+    first = probe_layers(net, faces, ["Eyeglasses"], ["fc"], **options)
+    (lost,) = (tmp_path / "run" / "parts").glob("*@probes*")
+    lost.unlink()
+    pd.testing.assert_frame_equal(probe_layers(net, faces, ["Eyeglasses"], ["fc"], **options), first)
+
+
+def test_a_network_with_one_number_an_image(faces):
+    class Score(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pool = torch.nn.AdaptiveAvgPool2d(4)
+            self.fc = torch.nn.Linear(48, 1)
+
+        def forward(self, x):
+            return torch.sigmoid(self.fc(self.pool(x).flatten(1)).squeeze(1))
+
+    score = FaceNetwork(Score(), NetworkCard(name="score", input_size=(48, 48), head="logits"))
+    probes = probe_layers(score, faces, ["Eyeglasses"], n_train=200)
+    assert {"fc", "sigmoid"} <= set(probes.layer)
+    assert np.isfinite(probes[probes.metric == "balanced_accuracy"].value).all()
+
+
+def test_a_layer_asked_for_twice_is_probed_once(net, faces):
+    options = {"n_train": 200, **ENTIRE}
+    once = probe_layers(net, faces, ["Eyeglasses"], ["fc"], **options)
+    pd.testing.assert_frame_equal(probe_layers(net, faces, ["Eyeglasses"], ["fc", "fc"], **options), once)
+    with pytest.raises(SpecError, match="No layer was asked for"):
+        probe_layers(net, faces, ["Eyeglasses"], [])
+
+
 def test_more_than_two_classes(net, faces):
     third = pd.cut(faces.table.yaw.astype(float), 3, labels=["left", "front", "right"]).astype("string")
     turned = faces.with_attribute("pose", third.to_numpy(), Attribute(kind="categorical"))

@@ -4,6 +4,7 @@ import pytest
 from tests.probing.made_up import binary, categorical, made_up
 
 from fusiform.errors import DataError, SpecError
+from fusiform.faces import Attribute
 from fusiform.probing import Draw, Sampling, sample
 from fusiform.probing._qda import fit_qda
 
@@ -332,3 +333,12 @@ def test_how_to_split_is_checked():
         DataError, match=r"'made up' has no published split.*'partition' with the classes train, valid and"
     ):
         sample(faces, split="published")
+
+
+def test_fewer_images_than_classes_are_refused(planted_faces):
+    names = np.array(["a", "b", "c", "d", "e"])[np.arange(len(planted_faces)) % 5]
+    faces = planted_faces.with_attribute("five", names, Attribute(kind="categorical"))
+    with pytest.raises(
+        SpecError, match=r"'five' has 5 classes, so it needs n_train >= 10 and n_valid >= 5; got 200 and 4"
+    ):
+        sample(faces, ["five"], n_train=200, n_valid=4)

@@ -7,6 +7,8 @@ from sklearn.cross_decomposition import PLSRegression
 
 from fusiform.activations import ActivationStore
 from fusiform.networks import Layer
+from fusiform.probing import Draw
+from fusiform.probing._layer import Probing
 from fusiform.probing._products import Part, Parts, System
 from fusiform.probing._scales import Scales
 from fusiform.probing._solve import solve
@@ -181,3 +183,26 @@ def test_pooled_scaling_leaves_out_units_that_one_image_owns():
         scales.measure(columns, block, activations.level[columns])
     assert scales.deviation[0, 0] > 0
     assert scales.deviation[1, 0] == 0
+
+
+def test_no_more_components_than_there_are():
+    """Five features hold five components, however weak the label; of more, rounding would be taken for one."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(400, 5)).astype(np.float32)
+    y = (rng.random(300) < 0.5).astype(float)
+    faces = np.arange(400)
+    draw = Draw(
+        "weak",
+        "binary",
+        ("False", "True"),
+        np.append(y, np.zeros(100)),
+        faces[:300],
+        faces[300:],
+        faces[300:],
+    )
+    asked = Probing("net", (draw,), {}, faces, faces, 300, ("layer",), 8, 8, 0, "pooled", 0, 1e9, CPU)
+    systems, subsets = asked.systems([draw], 5)
+    solved = solve(stored(X), systems, Scales("pooled", subsets, 300, 5, CPU), 400, first=300)
+    assert solved.fits[0].n_components <= 5
+    by_hand = (X[:300] - X[:300].mean(axis=0)) / X[:300].std(axis=0, ddof=1)
+    assert np.linalg.matrix_rank(by_hand) == 5

@@ -175,6 +175,8 @@ def test_little_memory_gives_the_same(small_net, planted_faces, sampling, tmp_pa
     roomy = probe_network(small_net, planted_faces, **options)
     monkeypatch.setattr(_layer, "_KEPT_SHARE", 1e-9)  # one attribute at a time
     tight = probe_network(small_net, planted_faces, **options, memory_gb=0.15, scratch=tmp_path)
+    key = ["attribute", "unit"]
+    pd.testing.assert_frame_equal(tight.neurons[key], roomy.neurons[key])
     key = ["attribute", "unit_kind", "unit", "split", "metric"]
     a, b = (p.table.sort_values(key).reset_index(drop=True) for p in (roomy, tight))
     assert a[key].equals(b[key])
@@ -246,5 +248,9 @@ def test_errors(small_net, planted_faces, sampling):
         probe_network(small_net, planted_faces, sampling=sampling, units=("neuron",))
     with pytest.raises(SpecError, match="'scale' of probes must be 'subset' or 'pooled'; got 'all'"):
         probe_network(small_net, planted_faces, sampling=sampling, scale="all")
+    with pytest.raises(SpecError, match="'subset' or 'pooled'; got 'pooledd'"):
+        fit_probes(small_net, planted_faces, ["fc"], sampling=sampling, scale="pooledd")
+    with pytest.raises(SpecError, match="n_components >= 1"):
+        fit_probes(small_net, planted_faces, ["fc"], sampling=sampling, n_components=0)
     with pytest.raises(SpecError, match="top >= 1"):
         probe_network(small_net, planted_faces, sampling=sampling, top=0)

@@ -98,6 +98,7 @@ class _Recomputed:
         self._window, self._block, self._order, self._batch = window, block_columns, order, batch_size
         self._m = torch.Size(self._layer.shape).numel()
         self.level: Float[Tensor, " m"] = torch.zeros(self._m)
+        self._levelled: set[int] = set()
 
     def blocks(
         self, rows: int | None = None, among: Int[ndarray, " k"] | None = None
@@ -109,7 +110,12 @@ class _Recomputed:
             if inside is not None and not len(inside):
                 continue
             with ActivationStore(
-                [self._layer], len(order), block_columns=self._block, scratch=None, columns=window
+                [self._layer],
+                len(order),
+                block_columns=self._block,
+                scratch=None,
+                columns=window,
+                level=self.level[window] if start in self._levelled else None,
             ) as store:
                 stream(
                     self._net,
@@ -121,5 +127,6 @@ class _Recomputed:
                 )
                 held = store.of(self._layer.name)
                 self.level[window] = held.level
+                self._levelled.add(start)
                 for columns, block in held.blocks(among=inside):
                     yield slice(start + columns.start, start + columns.stop), block

@@ -175,7 +175,8 @@ def _packed(sizes: dict[str, int], capacity: float, where: Where) -> list[Group]
 
 
 def _recomputed(name: str, features: int, n_images: int, size: int, budget: float, memory_gb: float) -> Group:
-    window = int(max(0.0, budget) // (_BYTES * n_images))
+    # The next window is filled while the last is still held.
+    window = int(max(0.0, budget) // (2 * _BYTES * n_images))
     if window < max(1, features // 1000):
         raise RunError(
             f"Layer '{name}' needs {size / 1e9:.1f} GB for {n_images} faces; memory_gb={memory_gb:g} leaves "

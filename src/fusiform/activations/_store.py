@@ -68,6 +68,8 @@ class ActivationStore:
         Folder in which scratch files are made; None keeps everything in memory.
     columns : slice, optional
         Only these features of each layer; all when not given.
+    level : tensor, shape (m,), optional
+        What is taken off each feature; the median of the first batch when not given.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class ActivationStore:
         block_columns: int,
         scratch: Path | None,
         columns: slice | None = None,
+        level: Tensor | None = None,
     ) -> None:
         self._columns = columns or slice(None)
         self._features = {
@@ -93,7 +96,7 @@ class ActivationStore:
         }
         self._n = n_images
         self._block = block_columns
-        self._levels: dict[str, Tensor] = {}
+        self._levels = {} if level is None else {layer.name: level for layer in layers}
         self._memory: dict[str, Tensor] = {}
         # Without a name from the start: whatever ends the process, the disk is free again.
         self._files: dict[str, IO[bytes]] = {}
@@ -129,7 +132,8 @@ class ActivationStore:
         activations : tensor, shape (k, ...)
             Their activations.
         """
-        flat = activations.detach().flatten(1)[:, self._columns].to("cpu", torch.float32)
+        flat = activations.detach().reshape(len(activations), -1)
+        flat = flat[:, self._columns].to("cpu", torch.float32)
         if layer.name not in self._levels:
             # The median: exact where a feature is constant, and zero for a unit that seldom fires.
             self._levels[layer.name] = flat.median(dim=0).values

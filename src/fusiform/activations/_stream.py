@@ -90,7 +90,7 @@ def stream(
     def receive(name: str, activations: Tensor) -> None:
         # A sum is finite exactly when all its terms are, but for overflow, which the slow look settles.
         if not torch.isfinite(activations.sum()) and not torch.isfinite(activations).all():
-            bad = ~torch.isfinite(activations.flatten(1)).all(dim=1)
+            bad = ~torch.isfinite(activations.reshape(len(activations), -1)).all(dim=1)
             image = order[rows.start + int(bad.nonzero()[0, 0])]
             raise NetworkError(
                 f"Layer '{name}' of '{net.card.name}' gives NaN or infinite activations for image "

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fusiform.probing._frozen import ProbeSet
 
 _RELATIVE_DEPTHS = (0.2, 0.5, 0.8)
+_WHOLE_ROLES = ("block", "residual_sum", "stage")
 _FEWEST = 8
 _CONTROLS = ("random", "lowest")
 _SUMMARY_KEYS = (
@@ -92,8 +93,9 @@ def ablate(
     attributes : sequence of str, optional
         Which attributes; all that the probes know when not given.
     masked : sequence of str, optional
-        Layers to mask, one at a time; those nearest to relative depths 0.2, 0.5 and 0.8 of the probed
-        layers when not given (the thesis has depths 10, 25 and 40 of 50).
+        Layers to mask, one at a time; the probed ones nearest to 0.2, 0.5 and 0.8 of the network's depth
+        when not given (the thesis has depths 10, 25 and 40 of 50), none of them inside a residual block, for what
+        it would lose the shortcut still carries.
     later : sequence of str, optional
         Layers to read; all probed layers after the masked one when not given.
     shares : sequence of float, default (0.01, 0.05, 0.1)
@@ -154,7 +156,7 @@ def ablate(
     check_network(net, probes)
     draws = _draws(probes, attributes)
     _check_options(shares, controls, n_images, batch_size)
-    targets = _masked_layers(probes, masked)
+    targets = _masked_layers(net, probes, masked)
     readers = [
         layer
         for layer in (probed_layers(probes, later) if later is not None else probes.layers)
@@ -369,17 +371,21 @@ def _draws(probes: "ProbeSet", attributes: Sequence[str] | None) -> list[Draw]:
     return [known[name] for name in names]
 
 
-def _masked_layers(probes: "ProbeSet", masked: Sequence[str] | None) -> list[Layer]:
+def _masked_layers(net: FaceNetwork, probes: "ProbeSet", masked: Sequence[str] | None) -> list[Layer]:
     if masked is not None:
         return probed_layers(probes, masked)
-    last = len(probes.layers) - 1
-    if last < 1:
+    # The last layer has none after it; what the inside of a block loses, its shortcut still carries.
+    candidates = probes.layers[:-1]
+    if not candidates:
         raise DataError(
-            f"An ablation needs two probed layers or more, one to mask and one to read; got {last + 1}."
+            f"An ablation needs two probed layers or more, one to mask and one to read; got {len(probes.layers)}."
         )
-    # The last layer has none after it.
-    places = sorted({min(last - 1, round(depth * last)) for depth in _RELATIVE_DEPTHS})
-    return [probes.layers[place] for place in places]
+    candidates = tuple(c for c in candidates if c.block is None or c.role in _WHOLE_ROLES) or candidates
+    last = max(1, len(net.layers) - 1)
+    nearest_to = (
+        min(candidates, key=lambda c: abs(c.depth / last - relative)) for relative in _RELATIVE_DEPTHS
+    )
+    return list(dict.fromkeys(nearest_to))
 
 
 def _check_options(shares: Sequence[float], controls: Sequence[str], n_images: int, batch_size: int) -> None:

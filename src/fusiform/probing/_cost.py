@@ -15,6 +15,7 @@ from fusiform.probing._solve import Method
 _MEMORY_RATE, _DISK_RATE = 8e9, 1.5e9  # bytes a second
 _LOWER = 7 / 12  # of a Gram matrix is multiplied
 _LANES = 16
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def cheapest(
     features: int,
     pass_seconds: float,
     weights: bool,
+    device: torch.device = _CPU,
     chunks: Mapping[Method, int],
 ) -> Cost:
     """Choose between blocked Krylov steps and Gram matrices.
@@ -76,6 +78,8 @@ def cheapest(
         What one pass of the images through the network takes.
     weights : bool
         Whether weights are wanted, of which importance is made.
+    device : torch.device, default the processor
+        Where products are made.
     chunks : mapping of method to int
         In how many parts the systems are solved for want of memory.
 
@@ -84,7 +88,7 @@ def cheapest(
     Cost
         The cheaper way.
     """
-    thin, wide = speeds()
+    thin, wide = speeds(device)
     size = 4.0 * features * n_images
     once = {
         "memory": size / _MEMORY_RATE,
@@ -95,9 +99,10 @@ def cheapest(
     targets = sum(s.targets.shape[1] for s in systems)
     lanes = -(-targets // _LANES) * _LANES
     projected = 2.0 * (n_images - first) * len(systems) * width * features
-    moments = 4.0 * n_pool * (len(systems) if scale == "subset" else 1) * features
+    sizes = {s.subset: float(len(s.rows)) for s in systems}
+    moments = 4.0 * n_pool * (len(sizes) if scale == "subset" else 1) * features
     steps = 4.0 * n_pool * lanes * width * features
-    squares = float(n_pool) ** 2 if scale == "pooled" else sum(float(len(s.rows)) ** 2 for s in systems)
+    squares = float(n_pool) ** 2 if scale == "pooled" else sum(size**2 for size in sizes.values())
     grams = 2.0 * _LOWER * squares * features
     walks = (width + 1) * chunks["krylov"]
     krylov = Cost(
@@ -118,20 +123,29 @@ def cheapest(
         moments + grams + rest,
         walks,
     )
-    return min(krylov, gram, key=lambda cost: cost.seconds)
+    # Of few features K has fewer dimensions than images, and rounding would pass for the others.
+    return krylov if features < 2 * n_pool else min(krylov, gram, key=lambda cost: cost.seconds)
 
 
 @cache
-def speeds() -> tuple[float, float]:
-    """Operations a second of thin products (48 columns) and wide ones (512), single precision, on this machine."""
-    X = torch.randn(1024, 2048, generator=torch.Generator().manual_seed(0))
+def speeds(device: torch.device = _CPU) -> tuple[float, float]:
+    """Operations a second of thin products (48 columns) and wide ones (512), single precision, on a device."""
+    X = torch.randn(1024, 2048, generator=torch.Generator().manual_seed(0)).to(device)
     rates = []
     for columns in (48, 512):
-        V = torch.randn(1024, columns, generator=torch.Generator().manual_seed(1))
+        V = torch.randn(1024, columns, generator=torch.Generator().manual_seed(1)).to(device)
         best = float("inf")
         for _ in range(4):
+            synchronise(device)
             start = time.perf_counter()
             _ = X.T @ V
+            synchronise(device)
             best = min(best, time.perf_counter() - start)
         rates.append(2.0 * X.numel() * columns / best)
     return rates[0], rates[1]
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a device has done what it was given, so that a clock tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

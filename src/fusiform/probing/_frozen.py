@@ -14,7 +14,15 @@ from fusiform.activations import Activations, open_group
 from fusiform.faces import FaceSet
 from fusiform.networks import FaceNetwork, Layer
 from fusiform.probing._layer import Probing, probing_of, solve_draws
-from fusiform.probing._probe import UNITS, checked_units, costs_of, pass_seconds, planned
+from fusiform.probing._probe import (
+    UNITS,
+    check_numbers,
+    checked_units,
+    chosen_layers,
+    costs_of,
+    pass_seconds,
+    planned,
+)
 from fusiform.probing._readout import Readout, fit_readout
 from fusiform.probing._sampling import Draw, Sampling
 from fusiform.probing._scales import Scale, Scales
@@ -94,7 +102,7 @@ class ProbeSet:
             Probabilities of the classes, shape (k, n_classes), or predicted values, shape (k,).
         """
         fitted = self._fitted[layer]
-        flat = activations.detach().flatten(1).to("cpu", torch.float32) - fitted.level
+        flat = activations.detach().reshape(len(activations), -1).to("cpu", torch.float32) - fitted.level
         names = [draw.attribute for draw in self.draws]
         wanted = names if attributes is None else list(attributes)
         rotations = fitted.rotations
@@ -168,7 +176,8 @@ def fit_probes(
     (2, 2)
     """
     progress = progress or Progress(quiet=True)
-    chosen = [net.layer(name) for name in layers] if layers is not None else net.default_layers()
+    check_numbers(n_components, top, scale)
+    chosen = chosen_layers(net, layers)
     asked = probing_of(
         net,
         sampling,
@@ -179,6 +188,8 @@ def fit_probes(
         seed=seed,
         memory_gb=memory_gb,
     )
+    # Only training images are needed.
+    asked = replace(asked, order=asked.order[: asked.n_pool])
     scratch = scratch or Path(gettempdir())
     second = pass_seconds(net, faces, asked.order, batch_size)
     work = planned(asked, chosen, second, memory_gb, scratch)
@@ -245,9 +256,9 @@ def _channel_probes(
 ) -> dict[tuple[str, str], _Frozen]:
     size = positions_of(layer.shape)
     seen = [np.sort(best_channels(solved.vip[:, n], layer.shape, asked.top)[0]) for n in range(len(draws))]
-    entire, _ = asked.systems(draws)
+    entire, _ = asked.systems(draws, prod(layer.shape))
     systems = [
-        replace(system, n_components=min(asked.n_components, len(own) * size))
+        replace(system, n_components=min(system.n_components, len(own) * size))
         for system, own in zip(entire, seen, strict=True)
     ]
     parts = channel_parts(seen, layer.shape)
@@ -284,7 +295,8 @@ def _neuron_probes(
 ) -> dict[tuple[str, str], _Frozen]:
     best = [np.sort(best_neurons(solved.vip[:, n], asked.top)) for n in range(len(draws))]
     features = np.unique(np.concatenate(best))
-    values = gather(activations, features) - activations.level[torch.from_numpy(features)].double().numpy()
+    values = gather(activations, features).astype(np.float64)
+    values -= activations.level[torch.from_numpy(features)].double().numpy()
     probes = {}
     for n, draw in enumerate(draws):
         own = values[asked.positions(draw.train)][:, np.searchsorted(features, best[n])]

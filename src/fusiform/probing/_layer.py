@@ -1,5 +1,6 @@
 """One layer, all attributes, at every granularity."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import prod
@@ -98,7 +99,18 @@ class Probing:
         tested = np.unique(np.concatenate([rows for d in self.all_draws for rows in (d.valid, d.test)]))
         return int(self.positions(tested).min(initial=len(self.order)))
 
-    def systems(self, draws: Sequence[Draw]) -> tuple[list[System], list[Int[ndarray, " k"]]]:
+    def digest(self, network: str) -> str:
+        """What is asked of which weights, in 12 hexadecimal digits."""
+        digest = hashlib.sha256(network.encode())
+        options = (self.units, self.top, self.n_components, self.vip_neurons, self.scale, self.seed)
+        digest.update(repr((options, list(self.also))).encode())
+        for draw in self.all_draws:
+            digest.update(repr((draw.attribute, draw.kind, draw.classes)).encode())
+            for array in (draw.values, draw.train, draw.valid, draw.test):
+                digest.update(array.tobytes())
+        return digest.hexdigest()[:12]
+
+    def systems(self, draws: Sequence[Draw], features: int) -> tuple[list[System], list[Int[ndarray, " k"]]]:
         """One system an attribute, on entire layers, and the subsets of the pool over which features are scaled."""
         numbers: dict[bytes, int] = {}
         subsets: list[Int[ndarray, " k"]] = []
@@ -108,7 +120,8 @@ class Probing:
             number = numbers.setdefault(rows.tobytes(), len(subsets))
             if number == len(subsets):
                 subsets.append(rows)
-            systems.append(System(rows, draw.targets(), number, self.n_components))
+            c = min(self.n_components, features, len(rows) - 1)
+            systems.append(System(rows, draw.targets(), number, c))
         return systems, subsets
 
     def chunks(self, features: int, method: Method) -> list[list[tuple[str, Draw]]]:
@@ -122,6 +135,8 @@ class Probing:
         for name, draw in draws:
             steps = draw.targets().shape[1] * self.n_components if method == "krylov" else 0
             own = 4.0 * features * (each + steps)
+            if method == "gram" and self.scale == "subset":
+                own += 12.0 * len(draw.train) ** 2
             if chunks[-1] and size + own > self.kept_bytes:
                 chunks.append([])
                 size = 0.0
@@ -207,7 +222,7 @@ def solve_draws(
     rotations: bool = False,
 ) -> tuple[Solved, Scales]:
     """Solve entire-layer systems of some draws; importance is wanted for the first of them."""
-    systems, subsets = asked.systems(draws)
+    systems, subsets = asked.systems(draws, prod(layer.shape))
     scales = Scales(asked.scale, subsets, asked.n_pool, prod(layer.shape), asked.device)
     solved = solve(
         activations,
@@ -237,7 +252,7 @@ def _channels(
     scales: Scales,
 ) -> Iterator[dict[str, object]]:
     size = positions_of(layer.shape)
-    entire, _ = asked.systems(draws)
+    entire, _ = asked.systems(draws, prod(layer.shape))
     systems: list[System] = []
     seen: list[ndarray] = []
     chosen = []
@@ -245,7 +260,7 @@ def _channels(
         channels, means = best_channels(solved.vip[:, number], layer.shape, asked.top)
         chosen.append((draw, channels, means, len(systems)))
         for own in [*channels[:, None], channels]:
-            c = min(asked.n_components, len(own) * size)
+            c = min(entire[number].n_components, len(own) * size)
             systems.append(replace(entire[number], n_components=c))
             seen.append(own)
     inner = solve(
@@ -266,22 +281,24 @@ def _channels(
 def _neurons(
     asked: Probing, layer: Layer, activations: Activations, draws: Sequence[Draw], solved: Solved
 ) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    rng = np.random.default_rng([asked.seed, 5, layer.depth])
+    # Which neurons are drawn must not depend on which attributes were solved together.
+    numbers = [next(n for n, known in enumerate(asked.draws) if known is draw) for draw in draws]
+    rngs = [np.random.default_rng([asked.seed, 5, layer.depth, number]) for number in numbers]
     best = [best_neurons(solved.vip[:, n], asked.top) for n in range(len(draws))]
-    spread = [spread_neurons(solved.vip[:, n], asked.vip_neurons, rng) for n in range(len(draws))]
+    spread = [spread_neurons(solved.vip[:, n], asked.vip_neurons, rng) for n, rng in enumerate(rngs)]
     features = np.unique(np.concatenate([*best, *spread]))
     values = gather(activations, features)
     probes: list[dict[str, object]] = []
     sample: list[dict[str, object]] = []
     for number, draw in enumerate(draws):
         vip = solved.vip[:, number].numpy()
-        own = values[:, np.searchsorted(features, best[number])]
+        own = values[:, np.searchsorted(features, best[number])].astype(np.float64)
         names = [neuron_name(j, layer.shape) for j in best[number]]
         alone = _read(asked, draw, own.T[:, :, None], auc=False)
         probes += _records(asked, layer, draw, *alone, "neuron", names, vip[best[number]])
         together = _read(asked, draw, own[None])
         probes += _records(asked, layer, draw, *together, "neurons", [f"top{len(names)}"])
-        own = values[:, np.searchsorted(features, spread[number])]
+        own = values[:, np.searchsorted(features, spread[number])].astype(np.float64)
         measures, _ = _read(asked, draw, own.T[:, :, None], splits=("valid",), intervals=False)
         train = asked.positions(draw.train)
         positive = train[draw.values[draw.train] == 1] if draw.kind == "binary" else train[:0]

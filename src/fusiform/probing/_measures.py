@@ -130,9 +130,15 @@ def _metrics(draw: Draw, truth: ndarray) -> _Metrics:
         }
     typical = np.median(draw.values[draw.train])
     return {
-        "r2": (lambda sums: 1 - sums[:, 0] / (sums[:, 2] - sums[:, 1] ** 2 / sums[:, 4]), 0.0),
+        "r2": (_r2, 0.0),
         "mae": (lambda sums: sums[:, 3] / sums[:, 4], float(np.abs(truth - typical).mean())),
     }
+
+
+def _r2(sums: Float[ndarray, "b s"]) -> Float[ndarray, " b"]:
+    spread = sums[:, 2] - sums[:, 1] ** 2 / sums[:, 4]
+    # Of values that do not vary there is nothing to explain; what is left is rounding.
+    return 1 - sums[:, 0] / np.where(spread > 1e-12 * sums[:, 2], spread, np.nan)
 
 
 def _of_classes(draw: Draw, truth: ndarray, probabilities: ndarray) -> Float[ndarray, "p n s"]:

@@ -13,7 +13,7 @@ from fusiform.activations import Group, Plan, open_group, plan, stream
 from fusiform.errors import SpecError, nearest
 from fusiform.faces import FaceSet
 from fusiform.networks import FaceNetwork, Layer
-from fusiform.probing._cost import Cost, cheapest
+from fusiform.probing._cost import Cost, cheapest, synchronise
 from fusiform.probing._layer import Probing, probe_layer, probing_of
 from fusiform.probing._measures import PRIMARY
 from fusiform.probing._sampling import Draw, Sampling, sample
@@ -22,7 +22,6 @@ from fusiform.probing._solve import METHODS
 from fusiform.runs import Progress, Run
 
 UNITS = ("layer", "channels", "neurons")
-_WALKS = 9  # through each layer's activations, where 8 components are taken in Krylov steps
 
 
 @dataclass(frozen=True)
@@ -225,29 +224,30 @@ def probe_network(
     5
     """
     units = checked_units(units)
-    _check_numbers(n_components, n_train, n_valid, top, scale)
-    chosen = [net.layer(name) for name in layers] if layers is not None else net.default_layers()
+    check_numbers(n_components, top, scale, vip_neurons=vip_neurons, n_train=n_train, n_valid=n_valid)
+    chosen = chosen_layers(net, layers)
     sampling = sampling or sample(faces, attributes, n_train=n_train, n_valid=n_valid, seed=seed)
     progress = progress or Progress(quiet=True)
     name = net.card.name
-    done = {layer.name: _finished(run, net, layer) for layer in chosen}
+    asked = probing_of(
+        net,
+        sampling,
+        also=also,
+        units=units,
+        top=top,
+        n_components=n_components,
+        vip_neurons=vip_neurons,
+        scale=scale,
+        seed=seed,
+        memory_gb=memory_gb,
+    )
+    parts = _Parts(run, net, asked)
+    done = {layer.name: parts.read(layer) for layer in chosen}
     missing = [layer for layer in chosen if done[layer.name] is None]
     if len(missing) < len(chosen):
         progress.say(f"{name}: {len(chosen) - len(missing)} of {len(chosen)} layers were finished before")
     scratch = scratch or (run.path / "parts" if run is not None else Path(gettempdir()))
     if missing:
-        asked = probing_of(
-            net,
-            sampling,
-            also=also,
-            units=units,
-            top=top,
-            n_components=n_components,
-            vip_neurons=vip_neurons,
-            scale=scale,
-            seed=seed,
-            memory_gb=memory_gb,
-        )
         second = pass_seconds(net, faces, asked.order, batch_size)
         work = planned(asked, missing, second, memory_gb, scratch)
         costs = costs_of(asked, missing, work, second)
@@ -272,7 +272,7 @@ def probe_network(
                     )
                     drop(layer_name)
                     done[layer_name] = tables
-                    _keep(run, net, layer, tables)
+                    parts.write(layer, tables)
     return _joined([done[layer.name] or {} for layer in chosen], list(also or {}))
 
 
@@ -306,7 +306,7 @@ def best_layers(probes: pd.DataFrame) -> pd.DataFrame:
         probes = probes[probes.unit_kind == "layer"]
     primary = probes[probes.metric == probes.kind.map(PRIMARY)].reset_index(drop=True)
     keys = ["network", "control", "attribute", "layer"]
-    valid = primary[primary.split == "valid"]
+    valid = primary[(primary.split == "valid") & primary.value.notna()]
     chosen = valid.loc[valid.groupby(["control", "attribute"], sort=False).value.idxmax(), keys]
     best = chosen.merge(primary[primary.split == "test"], on=keys)
     control = best[best.control].set_index("attribute")
@@ -338,17 +338,22 @@ def planned(asked: Probing, layers: list[Layer], second: float, memory_gb: float
     largest = max(prod(layer.shape) for layer in layers)
     most = max(d.targets().shape[1] for d in draws) * asked.n_components + 3
     kept = min(asked.kept_bytes, 4.0 * largest * len(draws) * most)
-    scores = 4.0 * len(asked.order) * len(asked.draws) * asked.n_components * 4
+    n = len(asked.order)
+    scores = 12.0 * n * len(draws) * asked.n_components
+    if "channels" in asked.units:
+        scores += 4.0 * n * len(asked.draws) * (asked.top + 1) * asked.n_components
+    if "neurons" in asked.units:
+        scores += 8.0 * n * len(asked.draws) * (asked.top + asked.vip_neurons)
     # K in float32 and float64 and its copy for the solves, and the products of the other images with the pool.
-    n_others = len(asked.order) - asked.n_pool
+    n_others = n - asked.n_pool
     gram = (20.0 * asked.n_pool + 8.0 * n_others) * asked.n_pool if asked.scale == "pooled" else 0.0
     return plan(
         layers,
-        len(asked.order),
+        n,
         memory_gb=memory_gb,
         reserved_bytes=int(kept + scores + gram),
         scratch=scratch,
-        walks=_WALKS if asked.scale == "subset" else 1 + (asked.units != ("layer",)),
+        walks=_walks(asked),
         pass_seconds=second,
     )
 
@@ -356,10 +361,9 @@ def planned(asked: Probing, layers: list[Layer], second: float, memory_gb: float
 def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> dict[str, Cost]:
     """How each layer is solved."""
     groups: dict[str, Group] = {name: group for group in work.groups for name in group.layers}
-    systems, _ = asked.systems(asked.all_draws)
     return {
         layer.name: cheapest(
-            systems,
+            asked.systems(asked.all_draws, prod(layer.shape))[0],
             asked.scale,
             groups[layer.name],
             n_pool=asked.n_pool,
@@ -368,6 +372,7 @@ def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> 
             features=prod(layer.shape),
             pass_seconds=second,
             weights=asked.units != ("layer",),
+            device=asked.device,
             chunks={method: len(asked.chunks(prod(layer.shape), method)) for method in METHODS},
         )
         for layer in layers
@@ -376,7 +381,9 @@ def costs_of(asked: Probing, layers: list[Layer], work: Plan, second: float) -> 
 
 def _described(work: Plan, costs: dict[str, Cost], second: float) -> str:
     operations = sum(cost.operations for cost in costs.values())
-    seconds = sum(cost.seconds for cost in costs.values()) + work.n_passes * second
+    # Walks through a layer that is computed anew are passes, and counted with it.
+    passes = sum(group.where != "recompute" for group in work.groups)
+    seconds = sum(cost.seconds for cost in costs.values()) + passes * second
     ways = {"krylov": "blocked Krylov steps", "gram": "Gram matrices"}
     used = " and ".join(
         title for method, title in ways.items() if any(c.method == method for c in costs.values())
@@ -391,8 +398,10 @@ def _described(work: Plan, costs: dict[str, Cost], second: float) -> str:
 def pass_seconds(net: FaceNetwork, faces: FaceSet, order: np.ndarray, batch_size: int) -> float:
     """What a pass of all faces takes, from one batch."""
     some = order[:batch_size]
+    synchronise(net.device)
     start = time.perf_counter()
     stream(net, faces, [], [], indices=some, batch_size=batch_size)
+    synchronise(net.device)
     return (time.perf_counter() - start) * len(order) / len(some)
 
 
@@ -401,24 +410,38 @@ def _share(step: Callable[[int, int], None], before: int, layers: int) -> Callab
     return lambda done, total: step(before + 1, layers) if done == total else None
 
 
-def _part(net: FaceNetwork, layer: Layer, table: str) -> str:
-    return f"{net.card.name}@{layer.depth}@{layer.name}@{table}"
+def _walks(asked: Probing) -> int:
+    """How often a layer is walked through at the most: for Krylov steps, for channels, for neurons."""
+    steps = asked.n_components + 1 if asked.scale == "subset" else 1 + (asked.units != ("layer",))
+    channels = asked.n_components + 1 if "channels" in asked.units else 0
+    return steps + channels + ("neurons" in asked.units)
 
 
-def _finished(run: Run | None, net: FaceNetwork, layer: Layer) -> dict[str, pd.DataFrame] | None:
-    listed = run.part(_part(net, layer, "done")) if run is not None else None
-    if run is None or listed is None:
-        return None
-    tables = {name: run.part(_part(net, layer, name)) for name in listed.table}
-    return {name: table for name, table in tables.items() if table is not None}
+class _Parts:
+    """Finished layers in a run folder, kept under what was asked."""
 
+    def __init__(self, run: Run | None, net: FaceNetwork, asked: Probing) -> None:
+        self._run = run
+        self._lead = f"{net.card.name}@{asked.digest(net.digest())}" if run is not None else ""
 
-def _keep(run: Run | None, net: FaceNetwork, layer: Layer, tables: dict[str, pd.DataFrame]) -> None:
-    if run is None:
-        return
-    for name, table in tables.items():
-        run.write_part(_part(net, layer, name), table)
-    run.write_part(_part(net, layer, "done"), pd.DataFrame({"table": list(tables)}))
+    def _name(self, layer: Layer, table: str) -> str:
+        return f"{self._lead}@{layer.depth}@{layer.name}@{table}"
+
+    def read(self, layer: Layer) -> dict[str, pd.DataFrame] | None:
+        """The tables of a finished layer; None where it is not finished."""
+        listed = self._run.part(self._name(layer, "done")) if self._run is not None else None
+        if self._run is None or listed is None:
+            return None
+        tables = {name: self._run.part(self._name(layer, name)) for name in listed.table}
+        whole = {name: table for name, table in tables.items() if table is not None}
+        return whole if len(whole) == len(tables) else None
+
+    def write(self, layer: Layer, tables: dict[str, pd.DataFrame]) -> None:
+        """Keep the tables of a layer; the list of them comes last, so that it is whole or not there."""
+        if self._run is not None:
+            for name, table in tables.items():
+                self._run.write_part(self._name(layer, name), table)
+            self._run.write_part(self._name(layer, "done"), pd.DataFrame({"table": list(tables)}))
 
 
 def _joined(layers: list[dict[str, pd.DataFrame]], also: list[str]) -> Probes:
@@ -444,11 +467,24 @@ def checked_units(units: Sequence[str]) -> tuple[str, ...]:
     return tuple(unit for unit in UNITS if unit in given or unit == "layer")
 
 
-def _check_numbers(n_components: int, n_train: int, n_valid: int, top: int, scale: str) -> None:
-    if n_components < 1 or n_train < 4 or n_valid < 2 or top < 1:
+def chosen_layers(net: FaceNetwork, layers: Sequence[str] | None) -> list[Layer]:
+    """The layers asked for, each once."""
+    if layers is None:
+        return net.default_layers()
+    names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
+    if not names:
+        raise SpecError("No layer was asked for; name one, or leave 'layers' out for the default ones.")
+    return [net.layer(name) for name in names]
+
+
+def check_numbers(
+    n_components: int, top: int, scale: str, *, vip_neurons: int = 0, n_train: int = 4, n_valid: int = 2
+) -> None:
+    """Refuse numbers that no probe can be made of."""
+    if n_components < 1 or n_train < 4 or n_valid < 2 or top < 1 or vip_neurons < 0:
         raise SpecError(
-            "Probing needs n_components >= 1, n_train >= 4, n_valid >= 2 and top >= 1; got "
-            f"{n_components}, {n_train}, {n_valid} and {top}."
+            "Probing needs n_components >= 1, n_train >= 4, n_valid >= 2, top >= 1 and vip_neurons >= 0; got "
+            f"{n_components}, {n_train}, {n_valid}, {top} and {vip_neurons}."
         )
     if scale not in get_args(Scale):
         raise SpecError(f"The 'scale' of probes must be 'subset' or 'pooled'; got {scale!r}.")

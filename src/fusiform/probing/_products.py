@@ -111,7 +111,9 @@ class KrylovProducts:
         """K times vectors; see `GramProduct`."""
         seen = [np.flatnonzero(np.isin(owners, part.systems)) for part in self._parts]
         given = [_padded(vectors[:, s].to(self._device)) for s in seen]
-        kept = [torch.empty(len(p), len(s)) for p, s in zip(self._parts, seen, strict=True)]
+        kept = [
+            torch.empty(len(p), len(s), device=self._device) for p, s in zip(self._parts, seen, strict=True)
+        ]
         places = [torch.from_numpy(s).to(self._device) for s in seen]
         total = torch.zeros(vectors.shape, device=self._device)
         for columns, X in self._activations.blocks(len(self), self._among):
@@ -125,7 +127,7 @@ class KrylovProducts:
                 H = sub.T @ given[number]
                 width = len(seen[number])
                 H[:, :width] *= factor[:, self._scale_of[owners[seen[number]]]]
-                kept[number][local] = H[:, :width].cpu()
+                kept[number][local] = H[:, :width]
                 total.index_add_(1, places[number], (sub @ H)[:, :width])
         self._owners.append(owners)
         self._kept.append(kept)
@@ -150,7 +152,7 @@ class KrylovProducts:
             Components, c.
         """
         systems = self._parts[number].systems
-        result = torch.zeros(local.stop - local.start, len(systems), width)
+        result = torch.zeros(local.stop - local.start, len(systems), width, device=self._device)
         for component, (owners, kept) in enumerate(zip(self._owners, self._kept, strict=True)):
             own = owners[np.isin(owners, systems)]
             mixing = np.zeros((len(own), len(systems)))
@@ -158,7 +160,9 @@ class KrylovProducts:
                 if component < fits[system].n_components:
                     mixing[own == system, place] = fits[system].mixing[:, component]
             if mixing.any():
-                result[:, :, component] = kept[number][local] @ torch.from_numpy(mixing).float()
+                result[:, :, component] = kept[number][local] @ torch.from_numpy(mixing).float().to(
+                    self._device
+                )
         return result
 
 
@@ -206,12 +210,12 @@ class GramProducts:
             scales.measure(columns, X, activations.level[columns].to(device))
             factor, mean = scales.factor(columns), scales.mean[columns]
             for k, gram in grams.items():
-                own = X if len(index[k]) == len(self) else X[index[k]]
+                own = X if scales.kind == "pooled" else X[index[k]]
                 Z = (own - mean[:, k]) * factor[:, k]
                 _add_lower(gram, Z)
             if len(across):
                 across.addmm_((whole[others] - mean[:, 0]) * factor[:, 0], Z.T)
-        self.grams = {k: _whole(gram).cpu() for k, gram in grams.items()}
+        self.grams = {k: _whole(grams.pop(k)).cpu() for k in needed}
         self.across = across.cpu()
 
     def __len__(self) -> int:
@@ -238,7 +242,7 @@ class GramProducts:
                 fit.directions
             ).float()
         H = (X.T @ directions.flatten(1).to(X.device)).reshape(-1, len(fits), width)
-        return (H * self._scales.factor(local).square_()[:, self._scale_of, None]).cpu()
+        return H * self._scales.factor(local).square_()[:, self._scale_of, None]
 
 
 def _padded(vectors: Float[Tensor, "n k"]) -> Float[Tensor, "n l"]:

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from fusiform.errors import DataError, nearest
+from fusiform.errors import DataError, SpecError, nearest
 from fusiform.faces import Attribute, FaceSet, identity_codes
 from fusiform.probing._parts import (
     MIN_TEST,
@@ -302,6 +302,11 @@ def _draw(
     renumbered = np.full(len(values), np.nan)
     for new, k in enumerate(enough):
         renumbered[values == k] = new
+    if n_train < 2 * len(enough) or n_valid < len(enough):
+        raise SpecError(
+            f"Attribute '{name}' has {len(enough)} classes, so it needs n_train >= {2 * len(enough)} and n_valid >= "
+            f"{len(enough)}; got {n_train} and {n_valid}."
+        )
     k_train = min(n_train // len(enough), *(len(each[k][TRAIN]) for k in enough))
     k_valid = min(n_valid // len(enough), *(len(each[k][VALID]) for k in enough))
     draw = Draw(

@@ -137,16 +137,18 @@ def solve(
             own = source.across[:, torch.from_numpy(fit.rows)]
             total[:, number, : fit.n_components] = own @ torch.from_numpy(fit.coefficients).float()
         return Solved(fits, torch.zeros(m, 0), total, first, centre, [])
-    inverse, shares = torch.zeros(len(fits), width, width), torch.zeros(len(fits), width)
+    device = scales.deviation.device
+    inverse = torch.zeros(len(fits), width, width, device=device)
+    shares = torch.zeros(len(fits), width, device=device)
     for number, fit in enumerate(fits):
         c = fit.n_components
         inverse[number, :c, :c] = torch.from_numpy(fit.inverse).float()
         if c:
             shares[number, :c] = torch.from_numpy(fit.explained / fit.explained.sum()).float()
-    vip = torch.zeros(m, important if whole else 0)
+    total, centre = total.to(device), centre.to(device)
+    vip = torch.zeros(m, important if whole else 0, device=device)
     kept = [torch.empty(len(p), len(p.systems), width) for p in parts if rotations]
     scale_of = torch.from_numpy(scales.of(subsets))
-    device = scales.deviation.device
     rows = n_images if first < n_images else scales.n_pool
     for columns, X in activations.blocks(rows, None if whole else parts.features()):
         X = X.to(device)
@@ -155,18 +157,17 @@ def solve(
             W = source.weights(number, local, sub[: scales.n_pool], fits, width)
             seen = torch.from_numpy(parts[number].systems)
             if vip.shape[1]:
-                deviation = scales.deviation[inside].cpu()[:, scale_of[:important], None]
-                own = (W[:, :important] * deviation).square_()
+                own = (W[:, :important] * scales.deviation[inside][:, scale_of[:important], None]).square_()
                 vip[inside] = torch.einsum("bsc,sc->bs", own, shares[:important])
             R = torch.einsum("bsi,sij->bsj", W, inverse[seen])
             if rotations:
-                kept[number][local] = R
+                kept[number][local] = R.cpu()
             if first < n_images:
-                total[:, seen] += (sub[first:] @ R.flatten(1).to(device)).cpu().reshape(-1, len(seen), width)
+                total[:, seen] += (sub[first:] @ R.flatten(1)).reshape(-1, len(seen), width)
             if method == "gram":
                 # K was of features less their mean.
-                mean = scales.mean[inside].cpu()[:, scale_of[seen]]
-                centre[seen] += torch.einsum("bs,bsj->sj", mean, R)
+                centre[seen] += torch.einsum("bs,bsj->sj", scales.mean[inside][:, scale_of[seen]], R)
+    total, centre, vip = total.cpu(), centre.cpu(), vip.cpu()
     # Weights have length one but for rounding, so the mean square is m times one m-th.
     vip = vip.mul_(m / vip.sum(dim=0).clamp(min=torch.finfo(vip.dtype).tiny)).sqrt_()
     return Solved(fits, vip, total, first, centre, kept)

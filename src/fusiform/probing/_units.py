@@ -78,4 +78,4 @@ def gather(activations: Activations, features: Int[ndarray, " k"]) -> Float[ndar
         inside = features[(features >= columns.start) & (features < columns.stop)]
         found.append(X[:, torch.from_numpy(inside - columns.start)])
     values = torch.cat(found, dim=1) + activations.level[torch.from_numpy(features)]
-    return values.double().numpy()
+    return values.numpy()

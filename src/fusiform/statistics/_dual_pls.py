@@ -103,7 +103,9 @@ class _Block:
         self.scores: list[ndarray] = []
         self.norms: list[float] = []
         self.first_gain = 0.0
-        self.done = n_components < 1 or not self.residual.any()
+        # A target that does not vary leaves rounding only.
+        rounding = 8 * np.finfo(np.float64).eps * np.abs(self.y).max(initial=0.0)
+        self.done = n_components < 1 or not (np.abs(self.residual) > rounding).any()
 
     def take(self, product: ndarray) -> None:
         """One component, given K times the residual targets (rows of this block only, not centred)."""

@@ -153,7 +153,7 @@ def _probes(rng: np.random.Generator) -> pd.DataFrame:
                     value = truth(attribute, layer, setup) - below
                     rows += [
                         base | {"unit_kind": unit_kind, "unit": unit, "vip": vip} | measured
-                        for measured in _measured(rng, kind, value, share, unit_kind)
+                        for measured in _measured(rng, kind, value, share)
                     ]
     order = [
         "network",
@@ -182,13 +182,11 @@ def _probes(rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame(rows)[order]
 
 
-def _measured(
-    rng: np.random.Generator, kind: str, value: float, share: float, unit_kind: str
-) -> list[dict[str, Any]]:
+def _measured(rng: np.random.Generator, kind: str, value: float, share: float) -> list[dict[str, Any]]:
     valid, test = value + rng.normal(0, 0.002, 2)
     primary = "r2" if kind == "continuous" else "balanced_accuracy"
     chance = 0.0 if kind == "continuous" else 0.5
-    half = 0.015 if unit_kind not in ("channel", "neuron") else np.nan
+    half = 0.015
 
     def row(split: str, metric: str, value: float, chance: float, n: int) -> dict[str, Any]:
         value = float(min(value, 1.0)) if metric != "mae" else float(value)

@@ -81,9 +81,10 @@ def per_setup(
     label: str,
     *,
     plot: str | None = None,
+    needs: str | None = None,
     **block: Any,
 ) -> list[Block]:
-    """Draw a table once for each of its setups."""
+    """Draw a table once for each of its setups, of those where the column `needs` is known somewhere."""
     return [
         plotted(
             figures,
@@ -94,4 +95,6 @@ def per_setup(
             **({"title": setup} | block),
         )
         for setup in material.setups_of(name)
+        if needs is None
+        or material.tables[name].loc[material.tables[name]["setup"] == setup, needs].notna().any()
     ]

@@ -14,7 +14,7 @@ from fusiform.plotting import (
 from fusiform.plotting._conditions import best_confounded
 from fusiform.plotting._experiments import mean_drops
 from fusiform.plotting.style import UNIT_NAMES
-from fusiform.report._format import count, percent, signed
+from fusiform.report._format import count, missing, percent, signed
 from fusiform.report._parts import Block, Section, Table, table
 from fusiform.report.layers._build import Figures, absent, interval_cell, per_setup, value_cell
 from fusiform.report.layers._material import Material
@@ -163,6 +163,7 @@ def depths(material: Material, figures: Figures) -> Section:
         "gained",
         gained_depths,
         "Depth at which every attribute of {setup} is gained.",
+        needs="relative_depth",
         detail="where it reaches nine tenths of the way from chance to its best",
     )
     blocks += per_setup(
@@ -171,6 +172,7 @@ def depths(material: Material, figures: Figures) -> Section:
         "branching",
         branching_depths,
         "Best depth to branch every attribute of {setup} off. The numbers are in the table below.",
+        needs="relative_depth",
         title="Where to branch off",
         detail="the earliest layer as good as the best; larger dots: the last layer would lose more",
     )
@@ -183,8 +185,9 @@ def depths(material: Material, figures: Figures) -> Section:
         "Where attributes are gained, and where to branch off",
         [
             "The depth at which a layer first knows an attribute nearly as well as any layer does, earliest on top. For a network "
-            "that shall tell attributes beside identities, a head may branch off at the earliest layer that is as good as the best; "
-            "with several initialisations the dot is their mean and the bar their range."
+            "that shall tell attributes beside identities, a head may branch off at the earliest layer that is as good as the best, "
+            "residual branches before their sum left out; an attribute that is nowhere above chance has none. With several "
+            "initialisations the dot is their mean and the bar their range."
         ],
         "the run has no tables of depths.",
         blocks,
@@ -196,7 +199,7 @@ def _branching_table(found: pd.DataFrame, setup: str) -> Table:
         [
             str(row["attribute"]),
             str(row["network"]),
-            str(row["layer"]),
+            "nowhere known" if missing(row["layer"]) else str(row["layer"]),
             value_cell(row["relative_depth"]),
             value_cell(row["value"]),
             value_cell(row["best"]),

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pandas as pd
 
 from fusiform.plotting._experiments import mean_drops
@@ -52,26 +54,37 @@ def _opening(material: Material) -> str:
     )
 
 
-def verdict_counts(material: Material) -> dict[str, int]:
-    """Count the findings by verdict, over all setups."""
+def verdict_counts(material: Material) -> Counter[str]:
+    """Count the findings, each once: by its verdict where all setups that were judged agree.
+
+    Otherwise a finding that holds in one of them is ``"some"``, and one that holds in none is unclear.
+    """
     table = material.tables.get("findings")
+    counts: Counter[str] = Counter()
     if table is None:
-        return {}
-    counts = table["verdict"].value_counts()
-    return {verdict: int(counts.get(verdict, 0)) for verdict in VERDICTS}
+        return counts
+    for _, verdicts in table.groupby("finding", sort=False)["verdict"]:
+        judged = set(verdicts) - {"not measured"}
+        if len(judged) > 1:
+            counts["some" if "holds" in judged else "unclear"] += 1
+        else:
+            counts[judged.pop() if judged else "not measured"] += 1
+    return counts
 
 
 def _verdicts(material: Material) -> list[str]:
     counts = verdict_counts(material)
-    judged = sum(n for verdict, n in counts.items() if verdict != "not measured")
+    judged = counts.total() - counts["not measured"]
     if not judged:
         return []
-    where = f" over {len(material.setups)} networks" if len(material.setups) > 1 else ""
+    holds, some, fails, unclear = (counts[v] for v in ("holds", "some", "does not hold", "unclear"))
     rest = f"; {counts['not measured']} could not be measured" if counts["not measured"] else ""
-    return [
-        f"Of {judged} findings of the thesis that could be judged{where}, {counts['holds']} hold here, "
-        f"{counts['does not hold']} do not, {counts['unclear']} are unclear{rest}."
-    ]
+    said = (
+        f"{holds} hold in every network that they were judged in, {some} in some of them only, {fails} in none, "
+        if len(material.setups_of("findings")) > 1
+        else f"{holds} hold here, {fails} do not, "
+    )
+    return [f"Of {judged} findings of the thesis that could be judged, {said}{unclear} are unclear{rest}."]
 
 
 def _depth(material: Material) -> list[str]:
@@ -88,7 +101,7 @@ def _depth(material: Material) -> list[str]:
         if trained is not None:
             beside = f" (random weights {number(control[0])} to {number(control[1])})" if control else ""
             parts.append(f"{setup} {number(trained[0])} to {number(trained[1])}{beside}")
-    return [f"Mean {METRIC_TITLES[metric]}, first to last layer: {'; '.join(parts)}."]
+    return [f"Mean {METRIC_TITLES[metric]}, first to last layer: {'; '.join(parts)}."] if parts else []
 
 
 def _ends(rows: pd.DataFrame) -> tuple[float, float] | None:
@@ -169,14 +182,13 @@ def _manipulated(material: Material) -> list[str]:
     table = material.tables.get("consistency")
     if table is None:
         return []
-    rows = table[table["attack"] != "none"]
-    combined = rows[rows["layer"] == "all"] if (rows["layer"] == "all").any() else rows
-    if not len(combined) or combined["auc"].isna().all():
+    rows = table[(table["attack"] != "none") & (table["layer"] == "all")].dropna(subset=["auc"])
+    if not len(rows):
         return []
-    row = combined.sort_values("auc", ascending=False).iloc[0]
+    parts = [f"{number(row['auc'])} for {row['setup']} ({row['attack']})" for row in rows.to_dict("records")]
     return [
-        f"Attributes that do not fit the claimed person tell manipulated inputs ({row['attack']}) from genuine ones "
-        f"with an area under the ROC curve of {number(row['auc'])} for {row['setup']} (chance 0.5)."
+        "Attributes that do not fit the claimed person, of all layers together, tell manipulated inputs from genuine "
+        f"ones with an area under the ROC curve of {listing(parts, most=len(parts))}; chance is 0.5."
     ]
 
 
@@ -215,9 +227,11 @@ def key_figures(material: Material) -> list[dict[str, str]]:
         top = int(means["layer"].to_numpy().argmax())
         add("Best layers", percent(means["layer"].iloc[top]), f"mean accuracy, {means.index[top]}")
     counts = verdict_counts(material)
-    judged = sum(n for verdict, n in counts.items() if verdict != "not measured")
+    judged = counts.total() - counts["not measured"]
     if judged:
-        add("Findings that hold", f"{counts['holds']} of {judged}", "of the thesis")
+        several = len(material.setups_of("findings")) > 1
+        where = "of the thesis, in every network" if several else "of the thesis"
+        add("Findings that hold", f"{counts['holds']} of {judged}", where)
     return figures
 
 

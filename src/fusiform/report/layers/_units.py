@@ -119,8 +119,11 @@ def _averages_table(averages: pd.DataFrame) -> Table:
 def vip(material: Material, figures: Figures) -> Section:
     """Figure 5.9: VIP and what single neurons know."""
     blocks = []
+    spread = "single neurons"
     histogram, neurons = material.tables.get("vip_histogram"), material.tables.get("vip_neurons")
     if histogram is not None and neurons is not None:
+        n = neurons.groupby(["network", "layer", "attribute"], sort=False).size()
+        spread = f"{'up to ' if n.min() < n.max() else ''}{count(n.max())} neurons"
         for setup in material.setups_of("vip_neurons"):
             network = neurons.loc[neurons["setup"] == setup, "network"].iloc[0]
             blocks.append(
@@ -147,7 +150,7 @@ def vip(material: Material, figures: Figures) -> Section:
         "VIP of single neurons",
         [
             "Variable importance in projection (VIP) says how much a neuron counts in a probe; its mean square over a layer is "
-            "1. On top, how many neurons have which VIP, on a logarithmic scale; below, how well 50 neurons spread evenly "
+            f"1. On top, how many neurons have which VIP, on a logarithmic scale; below, how well {spread} spread evenly "
             "over VIP tell the attribute alone (figure 5.9). A steep line means that VIP finds the units that know."
         ],
         "the run has no tables of VIP.",

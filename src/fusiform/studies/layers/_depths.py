@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 
 from fusiform.studies.layers._rows import in_order, require, skill, validation_rows
+from fusiform.studies.layers._sawtooth import within_branches
 
 GAINED = 0.9
 _PER = ["network", "setup", "attribute", "kind"]
@@ -59,27 +60,32 @@ def gained(probes: pd.DataFrame) -> pd.DataFrame:
     return table[_GAINED_COLUMNS].reset_index(drop=True)
 
 
-def branching(probes: pd.DataFrame, parameters: pd.DataFrame | None = None) -> pd.DataFrame:
+def branching(probes: pd.DataFrame, layers: pd.DataFrame | None = None) -> pd.DataFrame:
     """At which depth each attribute is best branched off in multitask learning.
 
     The thesis' conclusion proposes to learn each task at the depth that is best for it. That is the first
     entire layer whose value on validation is within half the width of its 95% interval of the best layer's,
-    so that of layers that cannot be told apart the cheapest is chosen.
+    so that of layers that cannot be told apart the cheapest is chosen. Layers within residual blocks before
+    their sum are left out: what they lack is in the skip connection.
 
     Parameters
     ----------
     probes : DataFrame
         The table of probes; controls are left out. Where a row has no interval, the binomial standard
         error of an accuracy serves, and for R² the best layer itself is taken.
-    parameters : DataFrame, optional
-        ``network, layer, parameters_share``: the share of the network's parameters up to each layer.
+    layers : DataFrame, optional
+        Every layer of each network: ``network, layer, depth, role, block, features, parameters_share``, the
+        last the share of the network's parameters up to it. Without it, no layer is known to be within a
+        residual block.
 
     Returns
     -------
     DataFrame
         ``network, setup, attribute, kind, layer, depth, relative_depth, value, best, last, gain,
         parameters_share``; `last` is the value at the deepest layer and `gain` what the best layer is above
-        it.
+        it. Where even the best is not above chance by half the width of its interval, layer, depths, value
+        and share are missing; such attributes come last. There is no row where all layers probed are within
+        residual blocks.
 
     Raises
     ------
@@ -99,22 +105,28 @@ def branching(probes: pd.DataFrame, parameters: pd.DataFrame | None = None) -> p
     [['b', 0.89, 0.9, 0.1]]
     """
     rows = _trained(probes)
-    rows["half"] = _half_width(rows)
-    groups = rows.groupby(_PER, sort=False)
-    best = rows.loc[groups["value"].idxmax(), [*_PER, "value", "half"]]
-    best = best.rename(columns={"value": "best"})
-    last = groups["value"].last().rename("last").reset_index()
-    joined = rows.drop(columns="half").merge(best, on=_PER)
-    table = joined[joined["value"] >= joined["best"] - joined["half"]].drop_duplicates(_PER)
-    table = table.merge(last, on=_PER)
-    table["gain"] = table["best"] - table["last"]
-    if parameters is None:
-        table["parameters_share"] = np.nan
+    last = rows.groupby(_PER, sort=False)["value"].last().rename("last").reset_index()
+    place = ["network", "layer"]
+    if layers is None:
+        rows["parameters_share"] = np.nan
     else:
-        require(parameters, ["network", "layer", "parameters_share"], "parameters")
-        shares = parameters.drop_duplicates(["network", "layer"])[["network", "layer", "parameters_share"]]
-        table = table.merge(shares, on=["network", "layer"], how="left")
-    table = table.assign(_network=in_order(table)).sort_values(["_network", "depth"], kind="stable")
+        require(layers, ["parameters_share"], "layers")
+        inside = pd.MultiIndex.from_frame(within_branches(layers))
+        rows = rows[~pd.MultiIndex.from_frame(rows[place]).isin(inside)]
+        shares = layers.drop_duplicates(place)[[*place, "parameters_share"]]
+        rows = rows.merge(shares, on=place, how="left")
+    rows["half"] = _half_width(rows)
+    best = rows.loc[rows.groupby(_PER, sort=False)["value"].idxmax(), [*_PER, "value", "half"]]
+    best = best.rename(columns={"value": "best"})
+    joined = rows.drop(columns="half").merge(best, on=_PER)
+    enough = joined["value"] >= joined["best"] - joined["half"]
+    known = joined["best"] - joined["half"] > joined["chance"]
+    first = joined[enough & known].drop_duplicates(_PER)
+    first = first[[*_PER, "layer", "depth", "relative_depth", "value", "parameters_share"]]
+    table = best.merge(last, on=_PER).merge(first, on=_PER, how="left")
+    table["gain"] = table["best"] - table["last"]
+    table = table.assign(_network=in_order(table))
+    table = table.sort_values(["_network", "depth"], kind="stable", na_position="last")
     return table[_BRANCHING_COLUMNS].reset_index(drop=True)
 
 

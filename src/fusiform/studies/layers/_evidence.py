@@ -41,6 +41,10 @@ class Estimate:
         """Whether the whole interval lies between minus and plus a threshold, or outside."""
         return every([self.above(-threshold), self.below(threshold)])
 
+    def beyond(self, threshold: float) -> str:
+        """Whether the whole interval lies outside minus and plus a threshold, or between."""
+        return {HOLDS: FAILS, FAILS: HOLDS, UNCLEAR: UNCLEAR}[self.within(threshold)]
+
     def points(self) -> str:
         return f"{100 * self.value:.1f} points ({100 * self.lower:.1f} to {100 * self.upper:.1f})"
 

@@ -11,6 +11,7 @@ from fusiform.studies.layers._rows import RANDOM_WEIGHTS, difference, means_over
 # A layer on the path around the branch; the table of layers does not tell what a sum adds up.
 _SHORTCUT = re.compile(r"(?:^|[._])(?:shortcut|downsample|skip|identity|res|rbn)(?:[._@\d]|$)", re.IGNORECASE)
 _AFTER = ("residual_sum", "activation", "norm", "block", "stage")
+_LAYERS = ["network", "layer", "depth", "role", "block", "features"]
 _ENDS = ["network", "block", "branch_layer", "branch_depth", "sum_layer", "sum_depth", "previous_layer"]
 
 
@@ -52,7 +53,7 @@ def residual_ends(layers: pd.DataFrame, probed: pd.DataFrame | Iterable[str] | N
     >>> residual_ends(layers, ["b.conv", "b"])[["branch_layer", "sum_layer"]].values.tolist()
     [['b.conv', 'b']]
     """
-    require(layers, ["network", "layer", "depth", "role", "block", "features"], "layers")
+    require(layers, _LAYERS, "layers")
     records = []
     for network, own in layers.sort_values("depth", kind="stable").groupby("network", sort=False):
         if probed is None:
@@ -63,6 +64,41 @@ def residual_ends(layers: pd.DataFrame, probed: pd.DataFrame | Iterable[str] | N
             there = own[own["layer"].isin(list(probed))]
         records += [{"network": network, **end} for end in _ends(own, there)]
     return pd.DataFrame(records, columns=_ENDS)
+
+
+def within_branches(layers: pd.DataFrame) -> pd.DataFrame:
+    """Which layers lie within residual blocks before their sum, on the branch or its shortcut.
+
+    Parameters
+    ----------
+    layers : DataFrame
+        ``network, layer, depth, role, block, features``: every layer of each network.
+
+    Returns
+    -------
+    DataFrame
+        ``network, layer``.
+
+    Raises
+    ------
+    DataError
+        If the table of layers lacks columns.
+
+    Examples
+    --------
+    >>> layers = pd.DataFrame({"network": "n", "layer": ["stem", "b.conv", "b.norm", "b.add", "b"], "depth": range(5),
+    ...                        "role": ["conv", "conv", "norm", "residual_sum", "block"],
+    ...                        "block": [None, "b", "b", "b", "b"], "features": 8})
+    >>> within_branches(layers).layer.tolist()
+    ['b.conv', 'b.norm']
+    """
+    require(layers, _LAYERS, "layers")
+    inside = np.zeros(len(layers), dtype=bool)
+    for network, own in layers.groupby("network", sort=False):
+        for _, _, start, stop, *_ in _sums(own.sort_values("depth", kind="stable")):
+            between = layers["depth"].between(start, stop, inclusive="left")
+            inside |= (between & (layers["network"] == network)).to_numpy()
+    return layers.loc[inside, ["network", "layer"]].reset_index(drop=True)
 
 
 def sawtooth(probes: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
@@ -214,24 +250,28 @@ def sawtooth_by_family(summary: pd.DataFrame, families: pd.DataFrame) -> pd.Data
     return pd.DataFrame(records, columns=order)
 
 
-def _ends(own: pd.DataFrame, there: pd.DataFrame) -> list[dict[str, object]]:
-    """Of one network, from its layers and those of them that were probed, both in order of depth."""
+def _sums(own: pd.DataFrame) -> list[tuple[str, str, int, int, float, int]]:
+    """Of one network's layers in order of depth: name, block, where the branch starts, the sum, what ends it, features."""
     sums = own[(own["role"] == "residual_sum") & own["block"].notna()]
-    spans, found = [], []
+    found = []
     for block, at in sums.groupby("block", sort=False):
         inside = own[own["block"] == block]
         start = int(inside["depth"].min())
         for number, (depth, features) in enumerate(zip(at["depth"], at["features"], strict=True), start=1):
             later = at.loc[at["depth"] > depth, "depth"]
             end = int(later.min()) if len(later) else np.inf
-            spans.append((start, int(depth)))
-            found.append(
-                (f"{block}@{number}" if number > 1 else str(block), block, start, depth, end, features)
-            )
+            name = f"{block}@{number}" if number > 1 else str(block)
+            found.append((name, str(block), start, int(depth), end, features))
             start = int(depth) + 1
+    return found
+
+
+def _ends(own: pd.DataFrame, there: pd.DataFrame) -> list[dict[str, object]]:
+    """Of one network, from its layers and those of them that were probed, both in order of depth."""
+    found = _sums(own)
     within_branch = np.zeros(len(there), dtype=bool)
     depths = there["depth"].to_numpy()
-    for start, stop in spans:
+    for _, _, start, stop, *_ in found:
         within_branch |= (depths >= start) & (depths < stop)
     rows = []
     for name, block, start, depth, end, features in found:
