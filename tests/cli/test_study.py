@@ -5,6 +5,7 @@ import sys
 import pytest
 from PIL import Image
 
+from fusiform.errors import DataError
 from fusiform.runs import Run
 
 OFF = "".join(
@@ -75,19 +76,32 @@ def test_a_study_from_a_toml_file_with_the_command_line_winning(run_cli, config,
     assert "complete run" in err
 
 
-def test_a_failed_experiment_is_exit_code_1(run_cli, config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "exit_code", "says"),
+    [
+        (RuntimeError("out of luck"), 1, "Failed: identification of 'demo'; .*same command again"),
+        (
+            DataError("too few"),
+            0,
+            "Not possible with these faces and networks: identification of 'demo'; run.json says why",
+        ),
+    ],
+)
+def test_a_failed_experiment_is_told_and_exit_code_1_if_it_may_be_done_again(
+    run_cli, config, tmp_path, monkeypatch, error, exit_code, says
+):
     from dataclasses import replace
 
     from fusiform.studies.layers import _study
 
     def failing(bench, subject, probes):
-        raise RuntimeError("out of luck")
+        raise error
 
     monkeypatch.setattr(_study, "EXPERIMENTS", [replace(e, measure=failing) for e in _study.EXPERIMENTS])
     code, out, err = run_cli("study", "layers", "--config", config, "--out", tmp_path / "run", "--quiet")
-    assert code == 1
+    assert code == exit_code
     assert "Report: " in out
-    assert "same command again" in err
+    assert re.search(says, err)
 
 
 @pytest.mark.parametrize(

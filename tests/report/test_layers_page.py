@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.report.page import Page, assert_nothing_is_fetched
 from tests.studies.layers.tables import planted_tables
@@ -11,7 +12,7 @@ from tests.studies.layers.tables import planted_tables
 from fusiform.errors import DataError, RunError
 from fusiform.report import write_report
 from fusiform.report.layers._material import read_material
-from fusiform.report.layers._summary import sentences
+from fusiform.report.layers._summary import key_figures, sentences
 from fusiform.runs import Run
 
 MEASURED = [
@@ -205,14 +206,100 @@ def test_summary(layers):
         "The networks faces and objects were shown 4,000 faces of “people”. 24 layers of 2 networks were asked for 11 "
         "attributes of the face, by entire layers, channels and neurons:"
     )
-    verdicts = TABLES["findings"]["verdict"].value_counts()
-    assert said[1].startswith(f"Of {len(TABLES['findings'])} findings of the thesis")
-    assert f"{verdicts['holds']} hold here, {verdicts['does not hold']} do not" in said[1]
+    assert said[1].startswith(f"Of {TABLES['findings']['finding'].nunique()} findings of the thesis")
     table = TABLES["vip_correlation"]
     expected = f"r = {table['r_vip'].mean():.2f} on average, with their mean activation {table['r_mean_activation'].mean():.2f}"
     assert any(expected in sentence for sentence in said)
     assert any(s.startswith("Mean balanced accuracy, first to last layer: faces 0.8") for s in said)
     assert any("(random weights 0.80 to 0.60)" in s for s in said)
+
+
+def test_findings_are_counted_once_however_many_networks(layers):
+    """Of each pair of verdicts, what is said of the finding."""
+    pairs = [
+        ("holds", "holds"),
+        ("holds", "not measured"),
+        ("holds", "does not hold"),
+        ("holds", "unclear"),
+        ("does not hold", "does not hold"),
+        ("does not hold", "unclear"),
+        ("unclear", "unclear"),
+        ("not measured", "not measured"),
+    ]
+    found = pd.DataFrame(
+        [
+            {
+                "finding": str(i),
+                "source": "figure 1",
+                "network": n,
+                "setup": n,
+                "measured": "1.",
+                "verdict": v,
+            }
+            for i, pair in enumerate(pairs)
+            for n, v in zip(("faces", "objects"), pair, strict=True)
+        ]
+    )
+    material = read_material(Run.open(layers({"probes": SMALL, "findings": found})))
+    assert sentences(material)[1] == (
+        "Of 7 findings of the thesis that could be judged, 2 hold in every network that they were judged in, 2 in some "
+        "of them only, 1 in none, 2 are unclear; 1 could not be measured."
+    )
+    figure = key_figures(material)[-1]
+    assert (figure["value"], figure["note"]) == ("2 of 7", "of the thesis, in every network")
+    one = found[found["setup"] == "objects"]
+    material = read_material(Run.open(layers({"probes": SMALL, "findings": one}, name="one")))
+    assert sentences(material)[1] == (
+        "Of 6 findings of the thesis that could be judged, 1 hold here, 2 do not, 3 are unclear; 2 could not be measured."
+    )
+    assert key_figures(material)[-1]["note"] == "of the thesis"
+
+
+def test_summary_of_manipulated_inputs_names_every_network(layers):
+    mine = TABLES["consistency"]
+    theirs = mine.assign(network="objects", setup="objects", auc=mine["auc"] - 0.2)
+    tables = {"probes": SMALL, "consistency": pd.concat([mine, theirs])}
+    said = sentences(read_material(Run.open(layers(tables))))
+    auc = mine.query("attack == 'pgd' and layer == 'all'")["auc"].item()
+    assert any(f"of {auc:.2f} for faces (pgd) and {auc - 0.2:.2f} for objects (pgd);" in s for s in said)
+
+
+def test_controls_alone_leave_no_sentence_without_numbers(layers):
+    controls = TABLES["probes"][TABLES["probes"]["control"]]
+    said = sentences(read_material(Run.open(layers({"probes": controls}))))
+    assert not any("first to last layer" in sentence for sentence in said)
+
+
+def test_how_many_neurons_are_shown_by_vip_is_counted(layers, whole):
+    assert "how well 50 neurons spread evenly" in section(whole, "vip")
+    neurons = TABLES["vip_neurons"]
+    fewer = neurons[neurons.groupby(["network", "layer", "attribute"]).cumcount() < 20]
+    tables = {"probes": SMALL, "vip_histogram": TABLES["vip_histogram"], "vip_neurons": fewer}
+    source = write_report(layers(tables)).read_text(encoding="utf-8")
+    assert "how well 20 neurons spread evenly" in section(source, "vip")
+    tables["vip_neurons"] = fewer.drop(fewer.index[0])
+    source = write_report(layers(tables, name="uneven")).read_text(encoding="utf-8")
+    assert "how well up to 20 neurons spread evenly" in section(source, "vip")
+
+
+def test_attributes_without_a_depth(layers):
+    columns = ["layer", "depth", "relative_depth", "value", "parameters_share"]
+    gained, branching = TABLES["gained"], TABLES["branching"]
+    unknown = branching.assign(**dict.fromkeys(columns, np.nan))
+    some = branching.where(branching["attribute"] != "Male", unknown)
+    source = write_report(layers({"probes": SMALL, "gained": gained, "branching": some})).read_text(
+        encoding="utf-8"
+    )
+    assert {"branching", "branching-2"} <= set(figures(source))
+    assert Page(source).row("Male", 9, "objects")[2:5] == ["nowhere known", "–", "–"]
+    nowhere = {
+        "gained": gained.assign(layer=None, depth=np.nan, relative_depth=np.nan),
+        "branching": unknown,
+    }
+    source = write_report(layers({"probes": SMALL, **nowhere}, name="nowhere")).read_text(encoding="utf-8")
+    assert not {"gained", "branching"} & set(figures(source))
+    assert "nowhere known" in section(source, "depths")
+    assert not re.search(r"\bnan\b|\bNone\b", Page(source).text)
 
 
 @pytest.mark.parametrize("name", NEEDS)

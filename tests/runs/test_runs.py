@@ -44,6 +44,35 @@ def test_a_run_that_finished_nothing_may_be_asked_something_else(tmp_path):
     assert Run.open(other.path).request["seed"] == 1
 
 
+def test_a_run_may_be_continued_with_other_values_of_what_is_not_compared(tmp_path):
+    asked = REQUEST | {"memory_gb": 4.0}
+    Run.start(tmp_path / "r", asked).write_part("fc", pd.DataFrame({"a": [1]}))
+    less = asked | {"memory_gb": 1.0}
+    with pytest.raises(RunError, match=r"memory_gb: 4\.0 there, 1\.0 asked"):
+        Run.start(tmp_path / "r", less)
+    again = Run.start(tmp_path / "r", less, not_compared=["memory_gb"])
+    assert again.part("fc").a.tolist() == [1]
+    assert Run.open(tmp_path / "r").request == less
+    with pytest.raises(RunError, match=r"asked something else \(seed: 0 there, 1 asked\)"):
+        Run.start(tmp_path / "r", asked | {"seed": 1}, not_compared=["memory_gb"])
+
+
+def test_parts_with_names_that_no_file_can_have_stay_apart(tmp_path):
+    run = Run.start(tmp_path / "r", REQUEST)
+    names = ["face net", "face-net", "face/net", "face:net", "stage1.0@0"]
+    for number, name in enumerate(names):
+        run.write_part(name, pd.DataFrame({"a": [number]}))
+    assert [run.part(name).a[0] for name in names] == list(range(5))
+    assert {"face-net.parquet", "stage1.0@0.parquet"} < {p.name for p in (run.path / "parts").iterdir()}
+
+
+def test_problems_are_told(tmp_path):
+    run = Run.start(tmp_path / "r", REQUEST)
+    assert run.problems == []
+    run.record(problems=[{"experiment": "geometry", "network": "demo", "error": "too few", "trace": ""}])
+    assert Run.open(run.path).problems[0]["error"] == "too few"
+
+
 def test_overwriting_removes_only_what_a_run_writes(tmp_path):
     run = Run.start(tmp_path / "r", REQUEST)
     run.write_table("old", pd.DataFrame({"a": [1]}))

@@ -79,7 +79,9 @@ def test_an_interrupted_audit_continues_and_ends_in_the_same_tables(
     with pytest.raises(KeyboardInterrupt):
         audit(small_net, planted_faces, tmp_path / "run", **ASKED)
     assert Run.open(tmp_path / "run").status == "running"
-    done = audit(small_net, planted_faces, tmp_path / "run", **ASKED)
+    # What the error message advises where memory is short.
+    done = audit(small_net, planted_faces, tmp_path / "run", memory_gb=2, batch_size=16, **ASKED)
+    assert (done.request["memory_gb"], done.request["batch_size"]) == (2, 16)
     assert len(written) == len(set(written)) == 4  # two layers, network and control, each once
     whole, continued = run.table("probes"), done.table("probes")
     pd.testing.assert_frame_equal(continued.drop(columns="value"), whole.drop(columns="value"), atol=1e-3)

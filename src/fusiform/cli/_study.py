@@ -13,7 +13,10 @@ study = typer.Typer(
 
 _Units = Annotated[
     str | None,
-    typer.Option(metavar="A,B,...", help="layer, channels, neurons, or some of them.  [default: all three]"),
+    typer.Option(
+        metavar="A,B,...",
+        help="channels, neurons, or layer alone; entire layers are always probed.  [default: all]",
+    ),
 ]
 
 
@@ -35,7 +38,7 @@ def layers(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Which layers; 'all'; 'default': block outputs, ends of residual branches, pools and fc.",
+            help="Which layers; 'all'; 'default': stem, block outputs, ends of residual branches, pools and fc.",
         ),
     ] = None,
     config: options_of.Config = None,
@@ -160,9 +163,11 @@ def layers(
         )
         report = write_report(run.path, open=open_report)
     typer.echo(f"Report: {report.absolute()}")
+    failed = ", ".join(f"{each['experiment']} of '{each['network']}'" for each in run.problems)
     if run.status != "complete":
         typer.echo(
-            "Some experiments failed; run.json names them. Give the same command again to do them again.",
-            err=True,
+            f"Failed: {failed}; run.json says why. Give the same command again to do them again.", err=True
         )
         raise typer.Exit(1)
+    if failed:
+        typer.echo(f"Not possible with these faces and networks: {failed}; run.json says why.", err=True)

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import shutil
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -39,7 +41,14 @@ class Run:
     # Making and opening -------------------------------------------------------------------------------
 
     @classmethod
-    def start(cls, path: str | Path, request: dict[str, Any], *, overwrite: bool = False) -> Self:
+    def start(
+        cls,
+        path: str | Path,
+        request: dict[str, Any],
+        *,
+        overwrite: bool = False,
+        not_compared: Collection[str] = (),
+    ) -> Self:
         """Make a run folder, or continue an unfinished one that was asked the same.
 
         Parameters
@@ -50,6 +59,9 @@ class Run:
             What is asked, as plain JSON values.
         overwrite : bool, default False
             Replace what an earlier run left there. Only what a run writes is removed.
+        not_compared : collection of str, optional
+            Keys of the request that do not change what is measured, such as a memory budget. A run that is continued
+            may be asked other values of these, which are then recorded.
 
         Returns
         -------
@@ -73,24 +85,22 @@ class Run:
                     "was changed."
                 )
             # A run that stopped before anything was finished has nothing to lose.
-            same = record.get("request") == request or not _has_results(path)
+            difference = _difference(record.get("request", {}), request, not_compared)
             if not overwrite and record.get("status") == "complete":
                 raise RunError(
                     f"The folder '{path}' holds a complete run of {record.get('started', 'an earlier time')}. "
                     "Choose another folder, or pass --overwrite (overwrite=True) to replace it."
                 )
-            if not overwrite and not same:
+            if not overwrite and difference and _has_results(path):
                 raise RunError(
                     f"The folder '{path}' holds an unfinished run that was asked something else "
-                    f"({_difference(record.get('request', {}), request)}). Choose another folder, or pass "
-                    "--overwrite (overwrite=True) to replace it."
+                    f"({difference}). Choose another folder, or pass --overwrite (overwrite=True) to replace it."
                 )
-            if overwrite or record.get("request") != request:
+            if overwrite or difference:
                 _remove_own(path)
             else:
                 run = cls(path, record)
-                run._record["environment"] = environment()
-                run._save()
+                run.record(request=request, environment=environment())
                 return run
         record = {
             "format": 1,
@@ -160,6 +170,11 @@ class Run:
     def status(self) -> str:
         """``"running"`` or ``"complete"``."""
         return self._record.get("status", "")
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """What could not be done: ``experiment``, ``network``, ``error`` and ``trace`` of each."""
+        return self._record.get("problems", [])
 
     @property
     def started(self) -> str:
@@ -259,6 +274,9 @@ class Run:
 
     def _part_path(self, name: str) -> Path:
         safe = "".join(c if c.isalnum() or c in "-_.=@" else "-" for c in name)
+        if safe != name:
+            # Two names may be one when made safe.
+            safe += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
         return self.path / "parts" / f"{safe}.parquet"
 
     def _save(self) -> None:
@@ -278,8 +296,8 @@ def _has_results(path: Path) -> bool:
     return any((path / "parts").glob("*")) or any((path / "tables").glob("*"))
 
 
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+def _difference(old: dict[str, Any], new: dict[str, Any], not_compared: Collection[str]) -> str:
+    keys = [k for k in {**old, **new} if old.get(k) != new.get(k) and k not in not_compared]
     return "; ".join(f"{k}: {old.get(k)!r} there, {new.get(k)!r} asked" for k in keys[:3])
 
 

@@ -4,6 +4,9 @@ from typing import Any, Literal, Self, get_args, get_origin
 
 from fusiform.errors import SpecError, nearest
 
+# Options that do not change what is measured: a study that is continued may be asked other values.
+BUDGETS = ("memory_gb", "batch_size")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -31,9 +34,9 @@ class Request:
     seed : int
         Of split, draws, control weights and intervals.
     memory_gb : float
-        Budget for activations.
+        Budget for activations; it may be another when a study is continued.
     batch_size : int
-        Faces a forward pass.
+        Faces a forward pass; it may be another when a study is continued.
     """
 
     faces: str

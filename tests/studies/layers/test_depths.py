@@ -1,9 +1,15 @@
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.studies.layers.tables import ATTRIBUTES, NETWORKS, NON_BIOMETRIC, measured_tables
+from tests.studies.layers.tables import (
+    ATTRIBUTES,
+    BRANCHES,
+    NETWORKS,
+    NON_BIOMETRIC,
+    layer_table,
+    measured_tables,
+)
 
 from fusiform.errors import DataError
 from fusiform.plotting.tables import attribute_order, primary
@@ -67,6 +73,9 @@ def test_branching_equals_a_plain_search(curves, half):
     for attribute, values in curves.items():
         row = table.loc[attribute]
         width = (max(values) + half - (max(values) - half)) / 2
+        if max(values) - width <= 0.5:
+            assert row[["layer", "depth", "relative_depth", "value"]].isna().all()
+            continue
         first = next(d for d, v in enumerate(values) if v >= max(values) - width)
         slack = next(d for d, v in enumerate(values) if v >= max(values) - width - 1e-9)
         assert row["depth"] in (first, slack)
@@ -90,12 +99,38 @@ def test_planted_depths(probes):
 
 def test_ties_go_to_the_cheapest_layer_and_its_share_of_parameters():
     probes = made_up({"A": [0.7, 0.89, 0.9, 0.9], "B": [0.9, 0.8, 0.8, 0.6]})
-    shares = pd.DataFrame({"network": "n", "layer": ["l0", "l1"], "parameters_share": [0.1, 0.25]})
-    table = branching(probes, shares).set_index("attribute")
+    layers = pd.DataFrame(
+        {"network": "n", "layer": ["l0", "l1"], "depth": [0, 1], "role": "conv", "block": None, "features": 8}
+    ).assign(parameters_share=[0.1, 0.25])
+    table = branching(probes, layers).set_index("attribute")
     assert table["layer"].to_dict() == {"B": "l0", "A": "l1"}
     assert table["parameters_share"].to_dict() == {"B": 0.1, "A": 0.25}
     assert table["gain"].to_dict() == pytest.approx({"B": 0.3, "A": 0.0})
     assert branching(probes)["parameters_share"].isna().all()
+
+
+def test_no_branch_within_a_residual_branch(probes):
+    layers = layer_table("faces-seed0")
+    mine = probes[(probes["network"] == "faces-seed0") & (probes["unit_kind"] == "layer")]
+    assert not branching(mine, layers)["layer"].isin(BRANCHES).any()
+    # Where the branch's end is the best of all, it is the best of the others that counts.
+    at = (mine["layer"] == "b1.norm2") & (mine["attribute"] == "Male") & (mine["split"] == "valid")
+    better = mine.assign(**{c: mine[c].where(~at, 1.0) for c in ("value", "lower", "upper")})
+    table = branching(better, layers).set_index("attribute")
+    free = mine[~mine["layer"].isin(BRANCHES) & (mine["attribute"] == "Male") & (mine["split"] == "valid")]
+    assert table.loc["Male", "best"] == free["value"].max()
+    assert branching(better).set_index("attribute").loc["Male", "layer"] == "b1.norm2"
+    assert branching(mine[mine["layer"].isin(BRANCHES)], layers).empty
+
+
+def test_who_is_nowhere_above_chance_has_no_layer_and_comes_last():
+    table = branching(made_up({"A": [0.5, 0.515, 0.51], "B": [0.5, 0.5, 0.53], "C": [0.5, 0.9, 0.6]}))
+    assert table["attribute"].tolist() == ["C", "B", "A"]
+    assert table["layer"].tolist()[:2] == ["l1", "l2"]
+    last = table.iloc[-1]
+    assert last[["layer", "depth", "relative_depth", "value"]].isna().all()
+    assert last[["best", "last", "gain"]].tolist() == pytest.approx([0.515, 0.51, 0.005])
+    assert branching(made_up({"A": [0.26, 0.3]}, chance=0.25))["layer"].tolist() == ["l1"]
 
 
 def test_where_intervals_are_missing_the_binomial_error_serves():
@@ -111,11 +146,11 @@ def test_controls_and_empty_tables(probes):
     controls = probes[probes["control"]]
     assert gained(controls).empty
     assert branching(controls).empty
-    one = probes[(probes["network"] == "objects") & (probes["layer"] == "fc")]
+    one = probes[(probes["network"] == "faces-seed0") & (probes["layer"] == "fc")]
     assert gained(one)["layer"].eq("fc").all()
     table = branching(one)
     assert table["gain"].eq(0).all()
-    assert np.isfinite(table["relative_depth"]).all()
+    assert table["relative_depth"].eq(31 / 32).all()
 
 
 def test_a_table_without_relative_depth_or_chance():
@@ -126,5 +161,5 @@ def test_a_table_without_relative_depth_or_chance():
 def test_missing_columns_are_named(probes):
     with pytest.raises(DataError, match=r"'probes' lacks the columns \['depth'\]"):
         gained(probes.drop(columns="depth"))
-    with pytest.raises(DataError, match=r"'parameters' lacks the columns \['parameters_share'\]"):
+    with pytest.raises(DataError, match=r"'layers' lacks the columns \['parameters_share'\]"):
         branching(probes, pd.DataFrame({"network": [], "layer": []}))

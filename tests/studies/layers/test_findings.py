@@ -15,10 +15,10 @@ PLANTED = {
     "channels know nearly": (HOLDS, HOLDS),
     "neurons know nearly": (HOLDS, HOLDS),
     "hardly know more": (HOLDS, HOLDS),
-    "Male is among": (HOLDS, HOLDS),
+    "Male is among": (UNCLEAR, UNCLEAR),
     "no more than those of random": (HOLDS, HOLDS),
     "trained network knows more": (UNCLEAR, FAILS),
-    "different tasks": (None, HOLDS),
+    "trained differently": (None, HOLDS),
     "Brown hair": (HOLDS, HOLDS),
     "Soft biometrics": (HOLDS, HOLDS),
     "lost with depth": (HOLDS, HOLDS),
@@ -112,7 +112,10 @@ def test_values_are_averaged_over_initialisations(tables):
 def change(
     tables: dict[str, pd.DataFrame], where: str, by: float, table: str = "probes", column: str = "value"
 ) -> None:
-    tables[table].loc[tables[table].eval(where), column] += by
+    columns = [
+        c for c in ((column, "lower", "upper") if column == "value" else (column,)) if c in tables[table]
+    ]
+    tables[table].loc[tables[table].eval(where), columns] += by
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,9 @@ def change(
         ("neurons know nearly", "unit_kind == 'neurons' and relative_depth > 0.6", -0.1, FAILS),
         ("hardly know more", "unit_kind == 'layer' and relative_depth > 0.9", 0.2, FAILS),
         ("Male is among", "attribute == 'Male' and depth == 1", -0.1, FAILS),
+        ("Male is among", "attribute == 'Male' and depth == 1", 0.01, HOLDS),
+        ("Male is among", "attribute == 'Male' and depth == 1", -0.015, UNCLEAR),
+        ("Male is among", "attribute == 'Male' and depth > 1", -0.2, HOLDS),
         ("no more than those of random", "not control and depth == 1", 0.1, FAILS),
         ("trained network knows more", "setup == 'faces' and relative_depth > 0.6", 0.1, HOLDS),
         ("Brown hair", "attribute == 'Brown_Hair'", 0.1, FAILS),
@@ -141,6 +147,8 @@ def test_verdicts_follow_what_was_measured(faces, words, where, by, verdict):
         ("branches know less", "sawtooth", "dip > -1", "dip", -0.08, FAILS),
         ("branches lose", "sawtooth", "attribute in ['Smiling', 'Narrow_Eyes']", "dip", -0.2, FAILS),
         ("One neuron", "best", "unit_kind == 'neuron'", "value", 0.05, HOLDS),
+        ("One neuron", "best", "unit_kind == 'neuron'", "value", 0.03, UNCLEAR),
+        ("One neuron", "best", "unit_kind == 'neuron' and attribute != 'Male'", "value", 0.1, FAILS),
         ("best layer is above", "best", "unit_kind == 'neuron'", "value", 0.08, FAILS),
         ("less than 4 points", "best", "unit_kind == 'channel'", "value", -0.1, FAILS),
         ("VIP tells", "vip_correlation", "r_vip > -2", "r_vip", -0.3, FAILS),
@@ -151,6 +159,63 @@ def test_verdicts_follow_what_was_measured(faces, words, where, by, verdict):
 def test_verdicts_follow_the_other_tables(faces, words, table, where, column, by, verdict):
     change(faces, where, by, table, column)
     assert judged(faces, words) == verdict
+
+
+def test_the_first_layer_is_named_and_must_be_shallow(tables):
+    for words in ("Male is among", "no more than those of random", "trained differently"):
+        said = about(findings(tables), words, "objects")["measured"]
+        assert "t the first probed layer (stem.relu, 3% of the depth)" in said
+    probes = tables["probes"]
+    tables["probes"] = probes[~probes["setup"].eq("faces") | (probes["depth"] > 1)]
+    said = about(findings(tables), "trained differently", "objects")["measured"]
+    assert "at the first probed layers (b1.norm2, 16% of the depth; stem.relu, 3% of the depth)" in said
+    tables["probes"] = probes[probes["depth"] > 6]
+    table = findings(tables)
+    for words in ("Male is among", "no more than those of random", "trained differently"):
+        row = about(table, words, "objects")
+        assert row["verdict"] == ABSENT
+        assert row["measured"] == (
+            "Not measured: the first probed layer (b2.norm2, 38% of the depth) lies beyond the first fifth."
+        )
+
+
+@pytest.mark.parametrize("third", ["first", "middle", "last"])
+def test_at_every_depth_needs_all_thirds(faces, third):
+    probes = faces["probes"]
+    number = (probes["relative_depth"] * 3).astype(int).clip(upper=2)
+    faces["probes"] = probes[number != ["first", "middle", "last"].index(third)]
+    row = about(findings(faces), "channels know nearly")
+    assert row["measured"] == f"Not measured: no layer was probed in the {third} third of the depth."
+
+
+def test_networks_part_in_either_direction(tables):
+    words, setup = "trained differently", "objects"
+    change(tables, "setup == 'objects' and relative_depth > 0.6", 0.25)
+    assert judged(tables, words, setup) == HOLDS
+    change(tables, "setup == 'objects' and depth == 1", 0.1)
+    assert judged(tables, words, setup) == FAILS
+    probes = tables["probes"]
+    mine = probes[(probes["setup"] == "faces") & (probes["network"] == "faces-seed0")]
+    twin = mine.assign(network="twin", setup="twin")
+    assert judged({"probes": pd.concat([mine, twin])}, words, "twin") == FAILS
+
+
+def test_a_deep_dip_of_few_pairs_is_no_sawtooth(faces):
+    dips = faces["sawtooth"]
+    first = dips["block"] == "b1"
+    dips["dip"] = np.where(first, 0.4, -0.01)
+    row = about(findings(faces), "branches know less")
+    assert "25% (25% to 25%) of all pairs" in row["measured"]
+    assert row["verdict"] == FAILS
+    dips["dip"] = np.where(first | (dips["block"] == "b2"), 0.4, -0.01)
+    assert judged(faces, "branches know less") == UNCLEAR
+
+
+def test_single_neurons_need_all_three(faces):
+    best = faces["best"]
+    best.loc[(best["attribute"] == "Wearing_Hat") & (best["unit_kind"] == "neuron"), "baseline"] = np.nan
+    measured = about(findings(faces), "One neuron")["measured"]
+    assert measured == "Not measured: a best neuron and a baseline are not both there for Wearing_Hat."
 
 
 def test_a_flat_histogram_is_not_exponential(faces):
@@ -215,7 +280,8 @@ def test_other_attributes_one_network_one_layer(tables):
     mine["attribute"] = "my " + mine["attribute"]
     table = findings({"probes": mine.drop(columns=["control", "setup", "relative_depth", "lower", "upper"])})
     assert set(table["setup"]) == {"objects"}
-    assert about(table, "different tasks", "objects")["measured"] == "Not measured: there is one setup only."
+    differently = about(table, "trained differently", "objects")
+    assert differently["measured"] == "Not measured: there is one setup only."
     measured = table[table["verdict"] != ABSENT]["finding"].str.cat(sep=" ")
     assert "more than 90%" in measured
     assert len(table[table["verdict"] != ABSENT]) == 1

@@ -17,7 +17,13 @@ from tests.studies.layers.tables import (
 from fusiform.errors import DataError
 from fusiform.networks import load_network
 from fusiform.studies.layers._families import families
-from fusiform.studies.layers._sawtooth import residual_ends, sawtooth, sawtooth_by_family, sawtooth_summary
+from fusiform.studies.layers._sawtooth import (
+    residual_ends,
+    sawtooth,
+    sawtooth_by_family,
+    sawtooth_summary,
+    within_branches,
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +96,7 @@ def test_a_block_with_two_sums():
         ["b.mlp", "b.add@2", "b.add"],
     ]
     assert ends.index.tolist() == ["b", "b@2"]
+    assert within_branches(table)["layer"].tolist() == ["b.norm1", "b.attn", "b.norm2", "b.mlp"]
     # The norm after the first sum already belongs to the second branch.
     assert residual_ends(table, ["b.attn", "b.norm2", "b.mlp", "b"])["block"].tolist() == ["b", "b@2"]
 
@@ -97,6 +104,7 @@ def test_a_block_with_two_sums():
 def test_a_network_without_residual_sums_has_no_sawtooth():
     table = listing(("conv", "conv", None, 8), ("fc", "fc", None, 2))
     assert residual_ends(table).empty
+    assert within_branches(table).empty
     probes = measured_tables()["probes"]
     assert sawtooth(probes[probes["network"] == "objects"], table).empty
     assert sawtooth_summary(sawtooth(probes, table)).empty
@@ -113,6 +121,16 @@ def test_the_demo_network():
     assert ends["branch_layer"].str.endswith("norm2").all()
     assert ends["sum_layer"].str.endswith("add").all()
     assert ends.loc["stage2.1", "previous_layer"] == "stage2.0"
+
+
+def test_layers_within_branches_of_several_networks():
+    layers = pd.concat([layer_table("n").assign(network="m")[::-1], layer_table("n"), layer_table("n")[:5]])
+    layers.iloc[-5:, layers.columns.get_loc("network")] = "cut before its first sum"
+    found = within_branches(layers)
+    inside = {f"{block}.{part}" for block in BLOCKS for part in ("conv1", "norm1", "conv2", "norm2")}
+    assert found.groupby("network")["layer"].agg(set).to_dict() == {"m": inside, "n": inside}
+    with pytest.raises(DataError, match=r"'layers' lacks the columns \['block'\]"):
+        within_branches(layers.drop(columns="block"))
 
 
 def test_planted_dips_are_found(tables):

@@ -13,14 +13,19 @@ import torch
 
 from fusiform.errors import DataError, LayerError, RunError, SpecError
 from fusiform.faces import FaceSet
-from fusiform.networks import FaceNetwork, NetworkCard, load_network
+from fusiform.networks import FaceNetwork, Layer, NetworkCard, load_network
 from fusiform.probing import sample
 from fusiform.runs import Progress, Run
 from fusiform.studies import LayersRequest, study_layers
 from fusiform.studies._shared import framed
-from fusiform.studies.layers import _study
-from fusiform.studies.layers._experiments import EXPERIMENTS, Bench
-from fusiform.studies.layers._subjects import asked_networks, chosen_layers, load_subjects, subject_layers
+from fusiform.studies.layers._experiments import Bench
+from fusiform.studies.layers._subjects import (
+    _stem,
+    asked_networks,
+    chosen_layers,
+    load_subjects,
+    subject_layers,
+)
 
 OFF = dict.fromkeys(("control", "selectivity", "confounds", "ablation", "consistency", "geometry"), False)
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "layers.md"
@@ -231,76 +236,6 @@ def test_an_interrupted_study_continues_and_ends_in_the_same_tables(
     assert mean[0] == pytest.approx(mean[1], abs=5e-3)
 
 
-def test_a_failing_experiment_loses_no_other_and_is_done_again(
-    small_net, faces, tmp_path, monkeypatch, capsys
-):
-    asked = (
-        {"attributes": ["Eyeglasses"], "layers": ["stage2", "fc"], "quick": True} | OFF | {"geometry": True}
-    )
-    calls = []
-
-    def failing(bench, subject, probes):
-        raise RuntimeError("out of luck")
-
-    def counting(experiment):
-        def measure(bench, subject, probes):
-            calls.append(experiment.name)
-            return experiment.measure(bench, subject, probes)
-
-        return replace(experiment, measure=measure)
-
-    broken = [replace(e, measure=failing) if e.name == "geometry" else counting(e) for e in EXPERIMENTS]
-    monkeypatch.setattr(_study, "EXPERIMENTS", broken)
-    with Progress() as progress:
-        run = study_layers(small_net, faces, tmp_path / "run", progress=progress, **asked)
-    assert run.status == "running"
-    (problem,) = record(run)["problems"]
-    assert (problem["experiment"], problem["network"]) == ("geometry", "small")
-    assert problem["error"] == "RuntimeError: out of luck"
-    assert "Failed: geometry of 'small'. RuntimeError: out of luck" in capsys.readouterr().err
-    assert calls == ["identification"]
-    assert {"probes", "best", "identification"} <= set(run.tables)
-    monkeypatch.setattr(_study, "EXPERIMENTS", [counting(e) for e in EXPERIMENTS])
-    run = study_layers(small_net, faces, tmp_path / "run", **asked)
-    assert run.status == "complete"
-    assert calls == ["identification", "geometry"]
-    assert "geometry" in run.tables
-    assert record(run)["problems"] == []
-
-
-def test_what_the_faces_do_not_allow_is_said_and_does_not_hold_up_the_study(
-    small_net, faces, tmp_path, monkeypatch
-):
-    def refusing(bench, subject, probes):
-        raise DataError("These faces are too few.")
-
-    broken = [replace(e, measure=refusing) if e.name == "identification" else e for e in EXPERIMENTS]
-    monkeypatch.setattr(_study, "EXPERIMENTS", broken)
-    asked = {"attributes": ["Eyeglasses"], "layers": ["fc"], "quick": True} | OFF
-    run = study_layers(small_net, faces, tmp_path / "run", **asked)
-    assert run.status == "complete"
-    assert [p["error"] for p in record(run)["problems"]] == ["These faces are too few."]
-
-
-def test_a_network_that_cannot_be_probed_does_not_lose_the_others(small_net, faces, tmp_path):
-    class Broken(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = torch.nn.Conv2d(3, 4, 3)
-
-        def forward(self, x):
-            return self.conv(x).mean((2, 3)) + torch.where(x.sum() == 0, 0.0, torch.inf)
-
-    broken = FaceNetwork(Broken(), NetworkCard(name="broken", input_size=(48, 48)))
-    asked = {"attributes": ["Eyeglasses"], "quick": True} | OFF
-    run = study_layers([broken, small_net], faces, tmp_path / "run", **asked)
-    assert set(run.table("probes").network) == {"small"}
-    assert run.status == "running"
-    assert "broken" in {p["network"] for p in record(run)["problems"]}
-    with pytest.raises(DataError, match=r"No network could be probed: .*infinite"):
-        study_layers(broken, faces, tmp_path / "alone", **asked)
-
-
 def test_faces_without_people_and_one_layer(small_net, faces, tmp_path):
     anonymous = FaceSet.from_arrays(
         faces.images(range(len(faces))),
@@ -330,6 +265,18 @@ def test_faces_without_people_and_one_layer(small_net, faces, tmp_path):
         ({"baseline": True}, SpecError, "'baseline'.*must be a text"),
         ({"split": "official"}, SpecError, "'split'.*cannot be 'official'"),
         ({"top": 0}, SpecError, "'top'.*at least 1"),
+        ({"n_components": 0}, SpecError, "'n_components'.*at least 1"),
+        (
+            {"n_train": 3},
+            SpecError,
+            r"n_train >= 4.*; the request has n_components=8, n_train=3, n_valid=6144",
+        ),
+        ({"n_valid": 1}, SpecError, "n_valid >= 2.* n_valid=1 and top=8"),
+        (
+            {"n_components": 256, "quick": True},
+            SpecError,
+            "fewer components than training images; .*=256, n_train=256",
+        ),
         ({"epochs": 2.5}, SpecError, "'epochs'.*whole number"),
         ({"families": "nowhere.toml"}, SpecError, "nowhere.toml"),
         ({"families": "broken.toml"}, SpecError, "broken.toml"),
@@ -399,6 +346,7 @@ def test_subjects_of_one_name_are_numbered(small_net, other_net):
 def test_default_layers_show_both_ends_of_every_residual_block():
     net = load_network("demo")
     chosen = chosen_layers(net, None)
+    assert chosen[0] == "stem.2"
     for block in ("stage1.0", "stage2.0", "stage2.1", "stage3.1", "stage4.0"):
         assert {block, f"{block}.norm2"} <= set(chosen)
     assert not any("shortcut" in name for name in chosen)
@@ -409,6 +357,25 @@ def test_default_layers_show_both_ends_of_every_residual_block():
     assert set(few) <= set(chosen)
     assert (few[0], few[-1]) == (chosen[0], chosen[-1])
     assert chosen_layers(net, ("pool", "nowhere")) == ["pool"]
+
+
+def test_the_stem_ends_in_the_first_activation_or_where_a_block_begins():
+    def stem(*rows):
+        layers = [Layer(name, depth, "", (1,), block, role) for depth, (name, role, block) in enumerate(rows)]
+        return [layer.name for layer in _stem(layers)]
+
+    conv, act = ("conv", "conv", None), ("act", "activation", None)
+    assert stem(("pool", "pool", None), conv, ("norm", "norm", None), act, conv) == ["act"]
+    assert stem(conv, ("mfm", "max_feature_map", None), act) == ["mfm"]
+    assert stem(conv, ("b.fc", "fc", "b"), ("b.act", "activation", "b"), act) == ["conv"]
+    assert stem(("b.conv", "conv", "b"), ("b.act", "activation", "b")) == ["b.act"]
+    assert stem(("fc", "fc", None), act) == []
+
+
+def test_few_default_layers_hold_the_stem(small_net):
+    assert chosen_layers(small_net, None) == [layer.name for layer in small_net.default_layers()]
+    few = chosen_layers(load_network("demo"), None, most=4)
+    assert (few[0], few[-1], len(few)) == ("stem.2", "embedding", 4)
 
 
 def test_frozen_probes_take_the_layers_that_fit(small_net, faces):
@@ -463,9 +430,10 @@ def test_networks_framed_apart_see_the_same_images():
 def test_quick_asks_for_little_and_gives_way():
     request = LayersRequest.from_mapping({"network": "demo", "faces": "x", "quick": True, "n_train": 99})
     assert (request.n_train, request.n_valid, request.epochs) == (99, 256, 1)
-    assert request.extent.layers == 16
+    assert (request.extent.layers, request.extent.ablation_images) == (16, 32)
     whole = LayersRequest.from_mapping({"network": ["demo"], "faces": "x"})
     assert (whole.n_train, whole.extent.layers, whole.network) == (2048, None, ("demo",))
+    assert whole.extent.ablation_images == 64
 
 
 def test_a_quick_look_takes_the_attributes_with_most_images(small_net, faces, tmp_path, monkeypatch):
@@ -476,6 +444,27 @@ def test_a_quick_look_takes_the_attributes_with_most_images(small_net, faces, tm
     assert (table.status == "probed").sum() == 2
     assert set(run.table("probes").attribute) == set(table.index[table.status == "probed"])
     assert "2 attributes with the most images" in table.note[table.status != "probed"].iloc[0]
+
+
+def test_an_attribute_with_few_images_for_its_components_is_noted(small_net, faces, tmp_path, capsys):
+    numbers = {"n_train": 41, "n_valid": 20, "n_components": 40}
+    asked = {"attributes": ["Eyeglasses", "yaw"], "layers": ["fc"], "quick": True} | numbers | OFF
+    with Progress() as progress:
+        run = study_layers(small_net, faces, tmp_path / "run", progress=progress, **asked)
+    table = run.table("attributes").set_index("attribute")
+    few = "no more training images (40) than components (40)"
+    assert table.note["Eyeglasses"] == few
+    assert pd.isna(table.note["yaw"])
+    assert f"Attribute 'Eyeglasses': {few}" in capsys.readouterr().err
+
+
+def test_entire_layers_are_probed_whatever_the_units(small_net, faces, tmp_path):
+    asked = {"attributes": ["Eyeglasses"], "layers": ["stage1", "fc"], "quick": True, "units": ["channels"]}
+    run = study_layers(small_net, faces, tmp_path / "run", **asked | OFF | {"selectivity": True})
+    assert set(run.table("probes").unit_kind) == {"layer", "channels", "channel"}
+    assert set(run.table("selectivity").layer) == {"stage1", "fc"}
+    assert {"gained", "branching"} <= set(run.tables)
+    assert "selectivity" not in record(run)["not_measured"]
 
 
 def _study_extent():

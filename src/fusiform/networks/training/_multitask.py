@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor, nn
 
-from fusiform.errors import DataError, RunError, SpecError
+from fusiform.errors import DataError, NetworkError, SpecError
 from fusiform.networks.training._features import feature_layer
 from fusiform.networks.training._folder import TrainingFolder, read_tensors, write_tensors
 from fusiform.networks.training._loop import _optimizer
@@ -167,8 +167,10 @@ def train_multitask(
         If an option is out of its range.
     DataError
         If labels or rows do not fit the faces, or the faces differ in size.
+    NetworkError
+        If the loss is no longer a number.
     RunError
-        If the folder holds another training, the loss is no longer a number, or the disk is full.
+        If the folder holds another training, or the disk is full.
 
     References
     ----------
@@ -342,9 +344,9 @@ class _Training:
         loss = mean_loss(self.tasks, outputs, self.targets[draws].to(outputs.device))
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise RunError(
+            raise NetworkError(
                 f"The loss is no longer a number after step {step} (learning rate {rate:g}). Choose a smaller "
-                "learning_rate, and another folder."
+                "learning_rate or another 'start' (of a study: another baseline=), and another folder."
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

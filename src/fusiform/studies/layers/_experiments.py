@@ -363,9 +363,6 @@ def not_measured(
         reasons["consistency"] = "no network gives an embedding, so no identity can be claimed"
     if any(len(layers[subject.name]) < 2 for subject in subjects):
         reasons["ablation"] = "there is no later layer: fewer than two are probed"
-    if "layer" not in request.units:
-        reason = "entire layers are not probed (units)"
-        reasons |= dict.fromkeys(("selectivity", "confounds", "geometry"), reason)
     for option in ("selectivity", "confounds", "geometry", "ablation", "consistency", "baseline"):
         if getattr(request, option) in (False, "none"):
             reasons[option] = "switched off"

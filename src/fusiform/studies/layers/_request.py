@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from fusiform.errors import SpecError
 from fusiform.studies._request import Request
 
 Unit = Literal["layer", "channels", "neurons"]
@@ -16,7 +17,7 @@ class Extent:
     attributes: int | None = None
     layers: int | None = None
     vip_neurons: int = 50
-    ablation_images: int = 32
+    ablation_images: int = 64
     pairs: int = 100
     steps: int = 10
 
@@ -34,7 +35,7 @@ class LayersRequest(Request):
         Specifications of networks, each as for `fusiform.networks.load_network`, or ``"SETUP=SPEC"``: networks of one
         setup are initialisations of the same thing, over which results are averaged.
     units : tuple of str
-        ``"layer"``, ``"channels"`` and ``"neurons"``, or some of them.
+        ``"channels"`` and ``"neurons"``, one of them, or ``"layer"`` alone; entire layers are always probed.
     top : int
         How many channels and neurons of a layer are probed, together and one by one.
     scale : str
@@ -98,14 +99,22 @@ class LayersRequest(Request):
         Raises
         ------
         SpecError
-            As for `Request.from_mapping`.
+            As for `Request.from_mapping`; or if there are too few images to probe with.
 
         Examples
         --------
         >>> LayersRequest.from_mapping({"network": "demo", "faces": "synthetic?n=8", "quick": True}).n_train
         256
         """
-        return super().from_mapping((_QUICK if options.get("quick") else {}) | options, source=source)
+        request = super().from_mapping((_QUICK if options.get("quick") else {}) | options, source=source)
+        # Before all the reading; what must be 1 or more has been looked at.
+        if request.n_train < 4 or request.n_valid < 2 or request.n_components >= request.n_train:
+            raise SpecError(
+                f"Probing needs n_components >= 1, n_train >= 4, n_valid >= 2 and top >= 1, and fewer components than "
+                f"training images; {source} has n_components={request.n_components}, n_train={request.n_train}, "
+                f"n_valid={request.n_valid} and top={request.top}."
+            )
+        return request
 
     @property
     def extent(self) -> Extent:

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from traceback import format_exc
@@ -9,14 +10,16 @@ from typing import Any
 import pandas as pd
 import torch
 
-from fusiform.errors import DataError, FusiformError, RunError
+from fusiform.errors import DataError, FusiformError, NetworkError, RunError
 from fusiform.faces import FaceSet, open_faces
 from fusiform.networks import FaceNetwork, framing_template
-from fusiform.probing import ConfoundedDraw, Sampling, confounded_draws, sample
+from fusiform.probing import ConfoundedDraw, confounded_draws
 from fusiform.runs import Progress, Run
+from fusiform.studies._request import BUDGETS
 from fusiform.studies._shared import framed, network_record, say_left_out, timed, write_examples
 from fusiform.studies.layers._best import averages, best_units
 from fusiform.studies.layers._depths import branching, gained
+from fusiform.studies.layers._draws import drawn, fewer
 from fusiform.studies.layers._experiments import EXPERIMENTS, Bench, not_measured, probing
 from fusiform.studies.layers._families import families, unknown_attributes
 from fusiform.studies.layers._findings import findings
@@ -70,8 +73,8 @@ def study_layers(
     Returns
     -------
     Run
-        The run. Where an experiment failed, the others are done and ``run.json`` names it in ``problems``; unless the
-        faces do not allow it, the run then is not complete, and a second call does again what failed.
+        The run. Where an experiment failed, the others are done, and its ``problems`` name it. Unless the faces or the
+        network do not allow that experiment, the run then is not complete, and a second call does again what failed.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def study_layers(
     opened = open_faces(faces) if isinstance(faces, str) else faces
     for subject in subjects:
         framing_template(subject.net, opened, request.align)
-    _sampling(opened, request)
+    drawn(opened, request)
     run = Run.start(
         out,
         asdict(request)
@@ -116,6 +119,7 @@ def study_layers(
             },
         },
         overwrite=overwrite,
+        not_compared=BUDGETS,
     )
     return _Study(run, request, progress, subjects).go(opened, family_table)
 
@@ -142,7 +146,14 @@ class _Study:
             self.progress.say(
                 f"The families name attributes that these faces do not have: {', '.join(unknown)}"
             )
-        self._measure(bench)
+        try:
+            self._measure(bench)
+        except RunError:
+            # What is measured is shown, as far as the run folder still takes it.
+            if self._any_trained():
+                with suppress(RunError):
+                    self._derive()
+            raise
         self._derive()
         for name, table in self.tables.items():
             self.run.write_table(name, table)
@@ -160,10 +171,13 @@ class _Study:
         with timed(self.timings, "reading"):
             nets = [subject.net for subject in self.subjects]
             sets, alignments, skipped = framed(nets, opened, request, progress)
-        sampling = _sampling(sets[0], request)
+        sampling = drawn(sets[0], request)
         if request.attributes is None:
-            sampling = _fewer(sampling, request.extent.attributes)
+            sampling = fewer(sampling, request.extent.attributes)
         say_left_out(sampling, progress)
+        table = sampling.table
+        for row in table[(table.status == "probed") & (table.n_train <= request.n_components)].itertuples():
+            progress.say(f"Attribute '{row.attribute}': {row.note}")
         layers = {
             subject.name: chosen_layers(subject.net, request.layers, most=request.extent.layers)
             for subject in self.subjects
@@ -198,8 +212,9 @@ class _Study:
         if request.control:
             # What is random already needs no twin.
             leading = [s for s in self.subjects if s.leads and RANDOM_WEIGHTS not in s.name]
-            for subject in leading:
-                twin = random_twin(subject, request.seed)
+            # One seed would make one network of all setups of one architecture.
+            for number, subject in enumerate(leading):
+                twin = random_twin(subject, request.seed + number)
                 self.subjects.append(twin)
                 layers[twin.name], framed_for[twin.name] = layers[subject.name], framed_for[subject.name]
         shuffled = () if "selectivity" in self.not_measured else sampling.shuffled(request.seed).draws
@@ -214,7 +229,7 @@ class _Study:
         controls = [each for each in ("selectivity", "confounds") if each not in self.not_measured]
         say(
             f"Networks: {len(self.subjects)}, attributes: {len(bench.sampling.draws)}, faces: {n}, by "
-            f"{', '.join(self.request.units)}; experiments: "
+            f"{', '.join(dict.fromkeys(('layer', *self.request.units)))}; experiments: "
             f"{', '.join(['probing', *controls, *(each.name for each in wanted)])}"
         )
         minutes = 0.0
@@ -239,11 +254,14 @@ class _Study:
     # what is measured ---------------------------------------------------------------------------------
 
     def _measure(self, bench: Bench) -> None:
+        # Twins with random weights come last.
         for subject in self.subjects:
+            if subject.control and not self._any_trained():
+                break
             found = self._attempt("probing", subject.name, partial(probing, bench, subject))
             for name, table in (found or {}).items():
                 self._add(name, table)
-        if "probes" not in self.tables:
+        if not self._any_trained():
             raise DataError(
                 f"No network could be probed: {self.problems[0]['error']} Finished layers are kept; mend this and "
                 "give the same command again."
@@ -279,11 +297,16 @@ class _Study:
             )
             self.run.record(problems=self.problems)
             self.progress.say(f"Failed: {experiment} of '{name}'. {text}")
-            # What the faces do not hold they will not hold the next time.
-            self.again |= not isinstance(error, DataError)
+            # What the faces do not hold they will not hold the next time, and a network stays what it is. But little
+            # is left of a study without the probes of a network.
+            self.again |= experiment == "probing" or not isinstance(error, DataError | NetworkError)
             return None
         finally:
             self.run.record(timings=self.timings)
+
+    def _any_trained(self) -> bool:
+        """Whether a network that is no control was probed."""
+        return "probes" in self.tables and len(_trained(self.tables["probes"])) > 0
 
     def _add(self, name: str, table: pd.DataFrame) -> None:
         """Add rows to a table, and write what there is of it."""
@@ -307,9 +330,6 @@ class _Study:
             "vip_correlation": lambda: vip_correlation(tables["vip_neurons"]),
             "findings": lambda: findings(tables),
         }
-        if "layer" not in self.request.units:
-            for name in ("sawtooth", "gained", "branching"):
-                del derived[name]
         if "vip_neurons" not in tables:
             del derived["vip_correlation"]
         for name, work in derived.items():
@@ -325,31 +345,6 @@ def _trained(table: pd.DataFrame) -> pd.DataFrame:
 def _described(setup: str | None, net: str | FaceNetwork) -> str:
     text = net if isinstance(net, str) else net.card.name
     return text if setup is None else f"{setup}={text}"
-
-
-def _sampling(faces: FaceSet, request: LayersRequest) -> Sampling:
-    return sample(
-        faces,
-        request.attributes,
-        n_train=request.n_train,
-        n_valid=request.n_valid,
-        split=request.split,
-        seed=request.seed,
-    )
-
-
-def _fewer(sampling: Sampling, most: int | None) -> Sampling:
-    """Keep the attributes with the most training images, where a quick look takes only some."""
-    if most is None or len(sampling.draws) <= most:
-        return sampling
-    ranked = sorted(sampling.draws, key=lambda draw: -len(draw.train))
-    kept = {draw.attribute for draw in ranked[:most]}
-    table = sampling.table.copy()
-    cut = (table.status == "probed") & ~table.attribute.isin(kept)
-    table.loc[cut, "status"] = "left out"
-    table.loc[cut, "note"] = f"a quick look takes the {most} attributes with the most images"
-    draws = tuple(draw for draw in sampling.draws if draw.attribute in kept)
-    return replace(sampling, draws=draws, table=table)
 
 
 def _seconds_a_face(net: FaceNetwork, faces: FaceSet, batch_size: int) -> tuple[float, float]:

@@ -93,8 +93,9 @@ def random_twin(subject: Subject, seed: int) -> Subject:
 def chosen_layers(net: FaceNetwork, names: tuple[str, ...] | None, *, most: int | None = None) -> list[str]:
     """Give the names of the layers to probe, in forward order.
 
-    By default those that a network's own default names, and in residual blocks the branch's last layer before the
-    sum, so that both ends of the sawtooth (Diniz 2020, figure 5.8) are there; at most `most` of them, evenly spread.
+    By default those that a network's own default names, before them the output of the stem, and in residual blocks the
+    branch's last layer before the sum, so that both ends of the sawtooth (Diniz 2020, figure 5.8) are there; at most
+    `most` of them, evenly spread.
     Of named layers those that this network has: several networks need not share them.
     """
     if names not in (None, ("default",)):
@@ -102,8 +103,21 @@ def chosen_layers(net: FaceNetwork, names: tuple[str, ...] | None, *, most: int 
         own = names if names == ("all",) else tuple(name for name in names or () if name in known)
         return _in_order(named_layers(net, own))
     branches = residual_ends(layer_table(net)).branch_layer
-    chosen = _in_order([*net.default_layers(), *map(net.layer, branches)])
+    chosen = _in_order([*_stem(net.layers), *net.default_layers(), *map(net.layer, branches)])
     return chosen if most is None else evenly(chosen, most)
+
+
+def _stem(layers: Sequence[Layer]) -> list[Layer]:
+    """The first activation after the first convolution; that convolution, where a block comes before one."""
+    convs = [layer for layer in layers if layer.role == "conv"]
+    if not convs:
+        return []
+    for layer in layers[layers.index(convs[0]) + 1 :]:
+        if layer.block != convs[0].block:
+            break
+        if layer.role in ("activation", "max_feature_map"):
+            return [layer]
+    return convs[:1]
 
 
 def evenly(names: Sequence[str], most: int) -> list[str]:
