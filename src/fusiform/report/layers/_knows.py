@@ -38,6 +38,9 @@ _KIND_TITLES = {
     "continuous": "Measured quantities",
 }
 _UNITS = ("layer", "channels", "neurons")
+_R2_AXES = (
+    "R² has no lower end: on this page its axes end at −1 or above, and what is lower leaves the picture."
+)
 _IMAGES = {"valid": "balanced validation faces", "test": "test faces"}
 
 
@@ -108,7 +111,8 @@ def depth(material: Material, figures: Figures) -> Section:
             "best channels together, and from its best neurons together (figures 5.1 to 5.3 of the thesis). Where the "
             "lines lie close, few units hold what the layer knows; channels are missing where a layer has none.",
             "Bands are 95% intervals; with several initialisations the line is their mean and the band reaches from the "
-            "lowest to the highest. R² has no lower end: on this page its axes end at −1 or above, and what is lower leaves the picture.",
+            "lowest to the highest.",
+            *([_R2_AXES] if "continuous" in material.kinds else []),
         ],
         "the run has no table of probes.",
         blocks,
