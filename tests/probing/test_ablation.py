@@ -311,3 +311,20 @@ def test_fitted_probes_answer_intact_as_they_did_when_they_were_probed(small_net
     ]
     assert harm["top"] > 0.3
     assert abs(harm["lowest"]) < 0.05
+
+
+def test_what_is_inside_a_residual_block_is_not_masked_by_default(planted_faces):
+    class Block(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.BatchNorm2d(4))
+
+        def forward(self, x):
+            return x + self.conv(x)
+
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2), Block(), Block(), torch.nn.AdaptiveAvgPool2d(2))
+    net = FaceNetwork(module, NetworkCard(name="blocks", input_size=(48, 48)))
+    sampling = sample(planted_faces, ["Eyeglasses"], n_train=100, n_valid=40)
+    probes = fit_probes(net, planted_faces, ["1.conv", "1", "2.conv", "2", "3"], sampling=sampling)
+    table = ablate(net, planted_faces, probes, shares=[0.1], controls=[], n_images=10)
+    assert set(table.masked_layer) == {"1", "2"}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fusiform.probing._frozen import ProbeSet
 
 _RELATIVE_DEPTHS = (0.2, 0.5, 0.8)
-_WHOLE_ROLES = ("block", "residual_sum", "stage")
+_WHOLE_ROLES = ("block", "residual_sum")
 _FEWEST = 8
 _CONTROLS = ("random", "lowest")
 _SUMMARY_KEYS = (
