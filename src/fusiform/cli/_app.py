@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("audit", short_help="Say what every layer knows of every attribute.")(_audit.audit)
-app.add_typer(_study.study, name="study", short_help="Repeat a published study: layers.")
+app.add_typer(_study.study, name="study", short_help="Repeat a published study: layers, expressivity.")
 app.command("faces", short_help="Say what is known of a set of faces; contact sheet, export.")(_faces.faces)
 app.command("report", short_help="Make a run's report again, from its folder.")(_report.report)
 app.command("layers", short_help="List a network's layers in forward order.")(_networks.layers)

@@ -20,6 +20,14 @@ Of a study of layers:
 * `selectivity_over_depth`, `confounded_values`, `geometry_over_depth`: controls.
 * `gained_depths`, `branching_depths`, `consistency_over_depth`: uses.
 
+Of a study of expressivity:
+
+* `expressivity_over_layers`, `expressivity_by_attribute`: mutual information of attributes with the features.
+* `expressivity_over_training`, `expressivity_decay`, `expressivity_compression`: its course over training.
+* `expressivity_order`, `expressivity_share`, `attribute_histograms`: which attributes, and what of their entropy.
+* `expressivity_and_error`: beside the errors of linear probes.
+* `expressivity_by_estimator`, `expressivity_calibration`, `critic_curves`: whether it can be trusted.
+
 `contact_sheet` draws many images on one page, as a picture for a file instead.
 
 What is drawn is selected by `fusiform.plotting.tables`; colours and the figures' look are in
@@ -38,6 +46,20 @@ from fusiform.plotting._experiments import (
     consistency_over_depth,
     gained_depths,
 )
+from fusiform.plotting._expressivity import expressivity_by_attribute, expressivity_over_layers
+from fusiform.plotting._expressivity_course import expressivity_over_training
+from fusiform.plotting._expressivity_decay import expressivity_compression, expressivity_decay
+from fusiform.plotting._expressivity_errors import expressivity_and_error
+from fusiform.plotting._expressivity_order import (
+    attribute_histograms,
+    expressivity_order,
+    expressivity_share,
+)
+from fusiform.plotting._expressivity_trust import (
+    critic_curves,
+    expressivity_by_estimator,
+    expressivity_calibration,
+)
 from fusiform.plotting._faces import example_faces
 from fusiform.plotting._families import families_over_depth
 from fusiform.plotting._heatmap import layer_attribute_heatmap
@@ -49,6 +71,7 @@ from fusiform.plotting._vip import vip_correlations, vip_examples
 __all__ = [
     "ablation_drops",
     "accuracy_over_depth",
+    "attribute_histograms",
     "average_accuracies",
     "best_layers",
     "best_units",
@@ -56,7 +79,18 @@ __all__ = [
     "confounded_values",
     "consistency_over_depth",
     "contact_sheet",
+    "critic_curves",
     "example_faces",
+    "expressivity_and_error",
+    "expressivity_by_attribute",
+    "expressivity_by_estimator",
+    "expressivity_calibration",
+    "expressivity_compression",
+    "expressivity_decay",
+    "expressivity_order",
+    "expressivity_over_layers",
+    "expressivity_over_training",
+    "expressivity_share",
     "families_over_depth",
     "gained_depths",
     "geometry_over_depth",

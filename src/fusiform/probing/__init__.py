@@ -10,11 +10,25 @@ from fusiform.probing._pls import PLS
 from fusiform.probing._probe import Probes, best_layers, probe_layers, probe_network
 from fusiform.probing._sampling import Draw, Sampling, sample
 from fusiform.probing._verification import verify_layers
+from fusiform.probing.information import (
+    ENCODINGS,
+    ESTIMATORS,
+    Encoded,
+    Expressivity,
+    calibrate,
+    encode_attribute,
+    expressivities,
+    expressivity,
+)
 
 __all__ = [
+    "ENCODINGS",
+    "ESTIMATORS",
     "PLS",
     "ConfoundedDraw",
     "Draw",
+    "Encoded",
+    "Expressivity",
     "Measure",
     "ProbeSet",
     "Probes",
@@ -22,8 +36,12 @@ __all__ = [
     "ablate",
     "ablation_summary",
     "best_layers",
+    "calibrate",
     "confounded_draws",
     "detect_manipulation",
+    "encode_attribute",
+    "expressivities",
+    "expressivity",
     "fit_probes",
     "identify",
     "measure_answers",

@@ -9,7 +9,7 @@ BUDGETS = ("memory_gb", "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class StudyRequest:
     """What every study is asked; the options of its command and the keys of its TOML file.
 
     Attributes
@@ -23,12 +23,8 @@ class Request:
     align : str
         ``"auto"``: to the template that the network's card names, where the set has landmarks;
         ``"none"``; or a template's name.
-    n_train, n_valid : int
-        Images an attribute at the most.
-    n_components : int
-        Dimensions of the PLS projection.
     control : bool
-        Whether a network with the same architecture and random weights is probed beside it.
+        Whether a network with the same architecture and random weights is looked at beside it.
     strict : bool
         Whether an unreadable image is an error instead of being left out.
     seed : int
@@ -43,9 +39,6 @@ class Request:
     attributes: tuple[str, ...] | None = None
     layers: tuple[str, ...] | None = None
     align: str = "auto"
-    n_train: int = 2048
-    n_valid: int = 6144
-    n_components: int = 8
     control: bool = True
     strict: bool = False
     seed: int = 0
@@ -65,7 +58,7 @@ class Request:
 
         Returns
         -------
-        Request
+        StudyRequest
             The request.
 
         Raises
@@ -94,6 +87,23 @@ class Request:
                     f'{source} names no {name}; give --{name} SPEC or {name} = "SPEC" in the TOML file.'
                 )
         return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(StudyRequest):
+    """What a study that probes is asked: what every study is asked (`StudyRequest`), and this.
+
+    Attributes
+    ----------
+    n_train, n_valid : int
+        Images an attribute at the most.
+    n_components : int
+        Dimensions of the PLS projection.
+    """
+
+    n_train: int = 2048
+    n_valid: int = 6144
+    n_components: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,26 +2,28 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from math import prod
+from traceback import format_exc
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fusiform.errors import DataError, FusiformError, NetworkError, RunError
 from fusiform.faces import FaceSet, pick_faces
 from fusiform.networks import FaceNetwork, Layer, frame_faces
 from fusiform.probing import Sampling
 from fusiform.runs import Progress, Run, atomic_write
-from fusiform.studies._request import Request
+from fusiform.studies._request import StudyRequest
 
 _EXAMPLES = 24
 
 
 def framed(
-    networks: Sequence[FaceNetwork], faces: FaceSet, request: Request, progress: Progress
+    networks: Sequence[FaceNetwork], faces: FaceSet, request: StudyRequest, progress: Progress
 ) -> tuple[list[FaceSet], list[str], pd.DataFrame]:
     """Frame the readable faces for each network, and keep those images that every network gets.
 
@@ -108,6 +110,62 @@ def timed(timings: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         timings[name] = round(timings.get(name, 0.0) + time.monotonic() - start, 2)
+
+
+class Attempts:
+    """The experiments of a study: one that fails is recorded and said, and the study goes on.
+
+    Parameters
+    ----------
+    run : Run
+        Where timings and problems are recorded.
+    progress : Progress
+        Whom to tell.
+
+    Attributes
+    ----------
+    timings : dict of str to float
+        Seconds by name.
+    problems : list of dict
+        What failed: ``experiment, network, error, trace``.
+    again : bool
+        Whether the same command would do something again that may succeed then.
+    """
+
+    def __init__(self, run: Run, progress: Progress) -> None:
+        self.run, self.progress = run, progress
+        self.timings = dict(run.timings)
+        self.problems: list[dict[str, str]] = []
+        self.again = False
+
+    def __call__(
+        self,
+        experiment: str,
+        name: str,
+        work: Callable[[], Any],
+        *,
+        timing: str | None = None,
+        needed: bool = False,
+    ) -> Any:
+        """Give what `work` gives, None where it fails; what is `needed` is always to be tried again."""
+        try:
+            with timed(self.timings, timing or experiment):
+                return work()
+        except RunError:
+            # The run folder itself is in trouble: nothing that follows could be kept.
+            raise
+        except Exception as error:
+            text = str(error) if isinstance(error, FusiformError) else f"{type(error).__name__}: {error}"
+            self.problems.append(
+                {"experiment": experiment, "network": name, "error": text, "trace": format_exc(limit=-6)}
+            )
+            self.run.record(problems=self.problems)
+            self.progress.say(f"Failed: {experiment} of '{name}'. {text}")
+            # What the faces do not hold they will not hold the next time, and a network stays what it is.
+            self.again |= needed or not isinstance(error, DataError | NetworkError)
+            return None
+        finally:
+            self.run.record(timings=self.timings)
 
 
 def _plain(value: Any) -> Any:

@@ -187,6 +187,21 @@ def test_a_study_is_continued_with_other_budgets(small_net, planted_faces, tmp_p
     assert (run.request["memory_gb"], run.request["batch_size"]) == (1, 8)
 
 
+def test_a_study_is_continued_with_an_experiment_switched_on(
+    small_net, planted_faces, tmp_path, break_with, monkeypatch
+):
+    break_with("identification", RuntimeError("out of memory"))
+    study_layers(small_net, planted_faces, tmp_path / "run", **ASKED)
+    break_with(None)
+    written, inner = [], Run.write_part
+    monkeypatch.setattr(Run, "write_part", lambda *given: (written.append(given[1]), inner(*given))[1])
+    run = study_layers(small_net, planted_faces, tmp_path / "run", **ASKED | {"geometry": True})
+    assert run.status == "complete"
+    # Layers that are probed are not probed again, but for the moved faces of the new experiment.
+    assert (written[0], written[-1]) == ("identification@small", "geometry@small")
+    assert "geometry" in run.tables
+
+
 def test_setups_of_one_architecture_have_random_twins_of_their_own(
     small_net, planted_faces, tmp_path, monkeypatch
 ):

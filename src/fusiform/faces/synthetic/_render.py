@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fusiform import errors
+from fusiform._threads import each_on_one_thread
 from fusiform.errors import DataError, SpecError
 from fusiform.faces.synthetic import _buffer as gb
 from fusiform.faces.synthetic._backdrop import backdrop
@@ -285,26 +285,6 @@ class _Drawing:
         return points[:2].permute(1, 2, 0) / PER_PIXEL, visible
 
 
-def _for_each(task: Callable[[int], None], items: range) -> None:
-    """Run a task on all items, as many at a time as torch has threads, and each of them on one thread.
-
-    Thousands of small operations gain nothing from being split, and lose much where the machine is busy.
-    """
-    threads = torch.get_num_threads()
-    try:
-        if threads == 1 or len(items) < 2:
-            torch.set_num_threads(1)
-            for item in items:
-                task(item)
-        else:
-            with ThreadPoolExecutor(
-                min(threads, len(items)), initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool:
-                list(pool.map(task, items))
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _even(n: int, most: int, threads: int) -> int:
     """Size of equal chunks of n faces, at most so large, whose number busies all threads to the end."""
     chunks = max(1, math.ceil(n / most))
@@ -355,7 +335,7 @@ def landmarks(parameters: pd.DataFrame, *, size: int = 112) -> np.ndarray:
             points = project_landmarks(m, gb.Camera(m, samples_along(int(size)), int(size) * PER_PIXEL))
         out[rows] = points[:2].permute(1, 2, 0).numpy() / PER_PIXEL
 
-    _for_each(some, range(0, len(parameters), 1024))
+    each_on_one_thread(some, range(0, len(parameters), 1024))
     return out
 
 
@@ -417,7 +397,7 @@ def render(parameters: pd.DataFrame, *, size: int = 112, device: str | torch.dev
             for store, value in zip(out, _Drawing(m, size).draw(), strict=True):
                 store[rows] = value.to("cpu")
 
-    _for_each(some, range(0, n, batch))
+    each_on_one_thread(some, range(0, n, batch))
     images, landmarks, visible, labels, planes, depth, coordinates = out
     truth = attributes(parameters)
     deciding = {c.attribute for c in CONCEPTS.values() if c.attribute is not None}

@@ -1,10 +1,10 @@
 """The page of a study of layers."""
 
+from fusiform.report._build import Figures
 from fusiform.report._cards import network_card
 from fusiform.report._format import count, missing
 from fusiform.report._parts import Block, Page, Section, table
 from fusiform.report.layers import _controls, _knows, _units
-from fusiform.report.layers._build import Figures
 from fusiform.report.layers._material import Material, read_material
 from fusiform.report.layers._summary import cautions, key_figures, sentences
 from fusiform.runs import Run

@@ -14,9 +14,10 @@ from fusiform.plotting import (
 from fusiform.plotting._conditions import best_confounded
 from fusiform.plotting._experiments import mean_drops
 from fusiform.plotting.style import UNIT_NAMES
+from fusiform.report._build import Figures, absent, interval_cell, value_cell
 from fusiform.report._format import count, missing, percent, signed
 from fusiform.report._parts import Block, Section, Table, table
-from fusiform.report.layers._build import Figures, absent, interval_cell, per_setup, value_cell
+from fusiform.report.layers._build import per_setup
 from fusiform.report.layers._material import Material
 
 

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from fusiform.plotting import (
     families_over_depth,
@@ -25,13 +24,12 @@ from fusiform.plotting.tables import (
     value_range,
 )
 from fusiform.report import _svg
+from fusiform.report._build import Figures, one_of, plotted, value_cell
 from fusiform.report._format import missing, number
-from fusiform.report._parts import Block, Cell, Section, table
-from fusiform.report.layers._build import Figures, one_of, plotted, value_cell
+from fusiform.report._parts import Block, Section, table
+from fusiform.report._verdicts import findings_blocks
 from fusiform.report.layers._material import Material
-from fusiform.report.layers._summary import VERDICTS
 
-_SHORT = {"holds": "yes", "does not hold": "no", "unclear": "unclear", "not measured": "\N{EN DASH}"}
 _KIND_TITLES = {
     "binary": "Yes/no attributes",
     "categorical": "Attributes of several classes",
@@ -46,14 +44,6 @@ _IMAGES = {"valid": "balanced validation faces", "test": "test faces"}
 
 def findings(material: Material) -> Section:
     """Say which of the thesis' findings hold here."""
-    blocks = []
-    found = material.tables.get("findings")
-    if found is not None:
-        found = found.assign(setup=found["setup"].fillna("").astype(str))
-        setups = list(dict.fromkeys(found["setup"]))
-        if len(setups) > 1:
-            blocks.append(Block(table=_verdicts_side_by_side(found, setups)))
-        blocks += [_verdict_table(found[found["setup"] == setup], setup) for setup in setups]
     return Section(
         "findings",
         "Findings of the thesis",
@@ -62,36 +52,7 @@ def findings(material: Material) -> Section:
             "verdict is “unclear” where the interval does not settle it."
         ],
         "the run has no table of findings.",
-        blocks,
-    )
-
-
-def _verdict(verdict: str, text: str | None = None) -> Cell:
-    css = str(verdict).replace(" ", "-") if verdict in VERDICTS else "unclear"
-    return Cell(Markup('<span class="verdict {}">{}</span>').format(css, text or verdict))
-
-
-def _verdicts_side_by_side(found: pd.DataFrame, setups: list[str]) -> Any:
-    rows = []
-    for finding, group in found.groupby("finding", sort=False):
-        of = dict(zip(group["setup"], group["verdict"], strict=True))
-        cells = [_verdict(of[s], _SHORT.get(of[s])) if s in of else Cell("") for s in setups]
-        rows.append([str(finding), *cells])
-    return table("Does it hold? All networks side by side", ["Finding", *setups], rows)
-
-
-def _verdict_table(found: pd.DataFrame, setup: str) -> Block:
-    rows = []
-    for row in found.to_dict("records"):
-        said = row["finding"]
-        if not missing(row.get("criterion")):
-            said = Markup("{}<small>Criterion: {}</small>").format(said, row["criterion"])
-        rows.append(
-            [Cell(said), _verdict(str(row["verdict"])), Cell(str(row["measured"] or "")), str(row["source"])]
-        )
-    columns = ["Finding", "Verdict", "Measured here", "Where in the thesis"]
-    return Block(
-        setup=setup or None, table=table(f"Findings: {setup}" if setup else "Findings", columns, rows)
+        findings_blocks(material.tables.get("findings"), by="setup", source="thesis"),
     )
 
 

@@ -9,7 +9,6 @@ from fusiform.report._format import count, large, listing, missing, number, perc
 from fusiform.report.layers._material import Material
 
 _UNITS = ("layer", "channel", "neuron")
-VERDICTS = ("holds", "does not hold", "unclear", "not measured")
 
 
 def sentences(material: Material) -> list[str]:

@@ -7,16 +7,10 @@ import pandas as pd
 from fusiform.plotting import average_accuracies, best_units, vip_correlations, vip_examples
 from fusiform.plotting._best_units import best_order, mean_best
 from fusiform.plotting.style import UNIT_NAMES
+from fusiform.report._build import Figures, interval_cell, plotted, value_cell, with_place
 from fusiform.report._format import count, missing, number
 from fusiform.report._parts import Block, Section, Table, table
-from fusiform.report.layers._build import (
-    Figures,
-    interval_cell,
-    per_setup,
-    plotted,
-    value_cell,
-    with_place,
-)
+from fusiform.report.layers._build import per_setup
 from fusiform.report.layers._material import Material
 
 _KINDS = ("layer", "channel", "neuron")

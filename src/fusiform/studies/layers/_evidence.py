@@ -46,16 +46,24 @@ class Estimate:
         return {HOLDS: FAILS, FAILS: HOLDS, UNCLEAR: UNCLEAR}[self.within(threshold)]
 
     def points(self) -> str:
-        return f"{100 * self.value:.1f} points ({100 * self.lower:.1f} to {100 * self.upper:.1f})"
+        return self._written("{:z.1f}", unit=" points")
 
     def change(self) -> str:
-        return f"{100 * self.value:+.1f} points ({100 * self.lower:+.1f} to {100 * self.upper:+.1f})"
+        return self._written("{:+z.1f}", unit=" points")
 
     def percent(self) -> str:
-        return f"{100 * self.value:.0f}% ({100 * self.lower:.0f}% to {100 * self.upper:.0f}%)"
+        return self._written("{:z.0f}%")
 
     def plain(self) -> str:
-        return f"{self.value:.2f} ({self.lower:.2f} to {self.upper:.2f})"
+        return self._written("{:z.2f}", scale=1)
+
+    def _written(self, form: str, *, scale: float = 100, unit: str = "") -> str:
+        value, lower, upper = (
+            form.format(scale * each).replace("-", "\N{MINUS SIGN}")
+            for each in (self.value, self.lower, self.upper)
+        )
+        known = np.isfinite([self.lower, self.upper]).all()
+        return f"{value}{unit} ({f'{lower} to {upper}' if known else 'no interval'})"
 
 
 def every(verdicts: Sequence[str]) -> str:

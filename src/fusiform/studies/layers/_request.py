@@ -6,6 +6,8 @@ from fusiform.studies._request import Request
 
 Unit = Literal["layer", "channels", "neurons"]
 
+# Experiments that stand beside the others: a study that is continued may leave them out, or add them.
+SWITCHES = ("ablation", "consistency", "geometry")
 # What `quick` asks for where nothing else is given, and how far it goes into it.
 _QUICK = {"n_train": 256, "n_valid": 256, "epochs": 1}
 

@@ -4,26 +4,25 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from traceback import format_exc
 from typing import Any
 
 import pandas as pd
 import torch
 
-from fusiform.errors import DataError, FusiformError, NetworkError, RunError
+from fusiform.errors import DataError, RunError
 from fusiform.faces import FaceSet, open_faces
 from fusiform.networks import FaceNetwork, framing_template
 from fusiform.probing import ConfoundedDraw, confounded_draws
 from fusiform.runs import Progress, Run
 from fusiform.studies._request import BUDGETS
-from fusiform.studies._shared import framed, network_record, say_left_out, timed, write_examples
+from fusiform.studies._shared import Attempts, framed, network_record, say_left_out, timed, write_examples
 from fusiform.studies.layers._best import averages, best_units
 from fusiform.studies.layers._depths import branching, gained
 from fusiform.studies.layers._draws import drawn, fewer
 from fusiform.studies.layers._experiments import EXPERIMENTS, Bench, not_measured, probing
 from fusiform.studies.layers._families import families, unknown_attributes
 from fusiform.studies.layers._findings import findings
-from fusiform.studies.layers._request import LayersRequest
+from fusiform.studies.layers._request import SWITCHES, LayersRequest
 from fusiform.studies.layers._rows import RANDOM_WEIGHTS
 from fusiform.studies.layers._sawtooth import sawtooth
 from fusiform.studies.layers._subjects import (
@@ -62,7 +61,8 @@ def study_layers(
     faces : str or FaceSet
         The faces or their specification.
     out : str or Path
-        The run folder. An unfinished run that was asked the same is continued.
+        The run folder. An unfinished run that was asked the same is continued, perhaps with other experiments
+        switched on or off.
     overwrite : bool, default False
         Replace an earlier run in that folder.
     progress : Progress, optional
@@ -119,7 +119,7 @@ def study_layers(
             },
         },
         overwrite=overwrite,
-        not_compared=BUDGETS,
+        not_compared=(*BUDGETS, *SWITCHES),
     )
     return _Study(run, request, progress, subjects).go(opened, family_table)
 
@@ -132,11 +132,9 @@ class _Study:
         self.request = request
         self.progress = progress
         self.subjects = subjects
-        self.timings = dict(run.timings)
-        self.problems: list[dict[str, str]] = []
+        self.attempt = Attempts(run, progress)
         self.tables: dict[str, pd.DataFrame] = {}
         self.not_measured: dict[str, str] = {}
-        self.again = False
 
     def go(self, opened: FaceSet, family_table: pd.DataFrame) -> Run:
         bench = self._bench(opened)
@@ -157,8 +155,8 @@ class _Study:
         self._derive()
         for name, table in self.tables.items():
             self.run.write_table(name, table)
-        self.run.record(timings=self.timings)
-        if self.again:
+        self.run.record(timings=self.attempt.timings)
+        if self.attempt.again:
             self.progress.say("Experiments failed; the same command does these again and nothing else.")
         else:
             self.run.finish()
@@ -168,7 +166,7 @@ class _Study:
 
     def _bench(self, opened: FaceSet) -> Bench:
         run, request, progress = self.run, self.request, self.progress
-        with timed(self.timings, "reading"):
+        with timed(self.attempt.timings, "reading"):
             nets = [subject.net for subject in self.subjects]
             sets, alignments, skipped = framed(nets, opened, request, progress)
         sampling = drawn(sets[0], request)
@@ -263,7 +261,7 @@ class _Study:
                 self._add(name, table)
         if not self._any_trained():
             raise DataError(
-                f"No network could be probed: {self.problems[0]['error']} Finished layers are kept; mend this and "
+                f"No network could be probed: {self.attempt.problems[0]['error']} Finished layers are kept; mend this and "
                 "give the same command again."
             )
         probes = self.tables["probes"]
@@ -283,26 +281,10 @@ class _Study:
                 self._add(experiment.name, table)
 
     def _attempt(self, experiment: str, name: str, work: Callable[[], Any]) -> Any:
-        """What `work` gives; None where it fails, which is recorded and said, and the study goes on."""
-        try:
-            with timed(self.timings, f"{experiment} {name}"):
-                return work()
-        except RunError:
-            # The run folder itself is in trouble: nothing that follows could be kept.
-            raise
-        except Exception as error:
-            text = str(error) if isinstance(error, FusiformError) else f"{type(error).__name__}: {error}"
-            self.problems.append(
-                {"experiment": experiment, "network": name, "error": text, "trace": format_exc(limit=-6)}
-            )
-            self.run.record(problems=self.problems)
-            self.progress.say(f"Failed: {experiment} of '{name}'. {text}")
-            # What the faces do not hold they will not hold the next time, and a network stays what it is. But little
-            # is left of a study without the probes of a network.
-            self.again |= experiment == "probing" or not isinstance(error, DataError | NetworkError)
-            return None
-        finally:
-            self.run.record(timings=self.timings)
+        # Little is left of a study without the probes of a network.
+        return self.attempt(
+            experiment, name, work, timing=f"{experiment} {name}", needed=experiment == "probing"
+        )
 
     def _any_trained(self) -> bool:
         """Whether a network that is no control was probed."""
