@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from tests.studies.expressivity.planted import PAPER_LAYERS, PAPER_TRAINING, tables
 
 from fusiform.studies.expressivity._analyses import correlation, order, relative
@@ -88,8 +89,11 @@ def test_peak_and_decay_are_those_planted(paper):
     yaw = table.loc["yaw"]
     assert (yaw.peak, yaw["first"], yaw["last"]) == pytest.approx((1.4, 0.5, 0.59))
     assert (yaw.fall, yaw.share) == pytest.approx((0.81, 0.81 / 1.4))
-    assert yaw.fall_lower == pytest.approx(0.81 - 1.96 * 0.01 * np.sqrt(2), abs=0.01)
-    assert yaw.fall_upper == pytest.approx(0.81 + 1.96 * 0.01 * np.sqrt(2), abs=0.01)
+    # The peak is one of four steps before the last, or the last: five.
+    wide = 0.01 * np.sqrt(2) * norm.isf(0.025 / 4)
+    assert (yaw.fall_lower, yaw.fall_upper) == pytest.approx((0.81 - wide, 0.81 + wide), abs=0.007)
+    high = 0.01 * norm.isf(0.025 / 5)
+    assert (yaw.peak_lower, yaw.peak_upper) == pytest.approx((1.4 - high, 1.4 + high), abs=0.007)
     slope = np.polyfit(np.log10([25, 50, 100, 200]), [1.4, 1.1, 0.8, 0.59], 1)[0]
     assert yaw.rate == pytest.approx(-slope)
     assert yaw.rate_lower < yaw.rate < yaw.rate_upper
@@ -152,6 +156,53 @@ def test_readings_of_compression(identity, yaw, reading, concurrent):
 
 def _course(identity, yaw):
     return tables({"identity": {"fc": 1.0}, "yaw": {"fc": 1.0}}, {"identity": identity, "yaw": yaw})
+
+
+def flat_courses(level: float, spread: float = 0.05) -> Traces:
+    """A hundred courses of 27 checkpoints at which nothing changes, one that falls, and the task that is learnt."""
+    steps = np.geomspace(1, 5000, 27).astype(int) + np.arange(27)
+    rng = np.random.default_rng(5)
+    names = [*(f"flat{k}" for k in range(100)), "falling", "identity"]
+    values = rng.normal(level, spread, (102, 27))
+    values[100:] = np.linspace(1.5, 0.9, 27), np.linspace(0, 2, 27)
+    place = {"network": "net", "layer": "fc", "encoding": "ranks", "estimator": "mine", "start": "training"}
+    course = pd.DataFrame(
+        {"attribute": np.repeat(names, 27), "step": np.tile(steps, 102), "value": values.ravel(), **place}
+    ).assign(depth=9, split="held out")
+    draws = course.loc[course.index.repeat(200), ["attribute", "step", *place]].reset_index(drop=True)
+    draws["value"] = (values.ravel()[:, None] + rng.normal(scale=spread, size=(102 * 27, 200))).ravel()
+    return Traces({"course": course, "draws": draws})
+
+
+def test_chance_in_flat_courses_is_not_read_as_a_fall():
+    traces = flat_courses(1.0)
+    readings = compression(traces, decay(traces), "identity").set_index("attribute").reading
+    assert readings["falling"] == "compressed while fitting"
+    assert readings.drop("falling").isin(["kept", "not compressed"]).sum() >= 95
+
+
+def test_chance_is_not_read_as_a_peak():
+    table = decay(flat_courses(0.0)).set_index("attribute")
+    assert (table.peak_lower <= 0).sum() >= 95
+    assert table.peak_lower["falling"] > 0
+
+
+def test_what_could_not_be_estimated_is_left_out():
+    found = tables(PAPER_LAYERS, PAPER_TRAINING)
+    for name in ("expressivity", "course"):
+        rows = found[name]
+        gone = (rows.attribute == "identity") & (rows.estimator == "mine")
+        rows.loc[gone, ["value", "lower", "upper"]] = np.nan
+    draws = found["draws"]
+    draws.loc[(draws.attribute == "identity") & (draws.estimator == "mine"), "value"] = np.nan
+    ranked = order(Traces(found)).query("over == 'last layer'")
+    assert ranked.attribute[ranked.estimator == "mine"].tolist() == ["age", "Male", "yaw"]
+    assert ranked.above_next[ranked.estimator == "mine"].tolist()[:2] == [1, 1]
+    assert ranked.attribute[ranked.estimator == "gaussian"].tolist()[0] == "identity"
+    shares = relative(found["expressivity"], found["described"])
+    assert shares.value.notna().all()
+    assert set(shares.estimator[shares.attribute == "identity"]) == {"gaussian"}
+    assert set(decay(Traces(found)).attribute) == {"age", "Male", "yaw"}
 
 
 def test_compression_needs_the_task():

@@ -102,6 +102,34 @@ def test_what_is_left_aside_is_said(tmp_path, values, table):
     ]
 
 
+def test_attributes_are_no_features(tmp_path, values, table):
+    wide = columns(values).assign(**table[["image_id", "person", "age"]])
+    wide.to_csv(tmp_path / "wide.csv", index=False)
+    with pytest.raises(
+        DataError, match=r"no columns of features.*f0: it is an attribute; f1: it is an attribute"
+    ):
+        read_embeddings(tmp_path / "wide.csv", tmp_path / "wide.csv")
+    table.to_csv(tmp_path / "a.csv", index=False)
+    read = read_embeddings(tmp_path / "wide.csv", tmp_path / "a.csv")
+    np.testing.assert_allclose(read.values, values, rtol=1e-5)
+    assert [text.partition(f" of '{tmp_path}/wide.csv' is left aside: ")[::2] for text in read.said] == [
+        ("Column 'person'", "it is an attribute"),
+        ("Column 'age'", "it is an attribute"),
+    ]
+
+
+def test_of_two_columns_of_lists_that_of_features_is_taken(tmp_path, values, table):
+    table.to_csv(tmp_path / "a.csv", index=False)
+    lists = pd.DataFrame({"landmarks": list(values[:, :2]), "embeddings": list(values), "score": 1.0})
+    lists.to_parquet(tmp_path / "f.parquet")
+    read = read_embeddings(tmp_path / "f.parquet", tmp_path / "a.csv")
+    np.testing.assert_array_equal(read.values, values)
+    assert [text.split("'")[1] for text in read.said] == ["landmarks", "score"]
+    assert all(text.endswith("the features are those of 'embeddings'") for text in read.said)
+    lists.drop(columns="embeddings").to_parquet(tmp_path / "f.parquet")
+    assert read_embeddings(tmp_path / "f.parquet", tmp_path / "a.csv").values.shape == (N, 2)
+
+
 def spoilt(values: np.ndarray) -> np.ndarray:
     values = values.copy()
     values[[7, 9], 1] = np.nan, np.inf
@@ -149,7 +177,7 @@ def test_bad_tables(tmp_path, values, table):
     table.to_csv(tmp_path / "a.csv", index=False)
     file = tmp_path / "f.csv"
     table[["image_id", "person"]].to_csv(file, index=False)
-    with pytest.raises(DataError, match="no columns of numbers; its columns are person"):
+    with pytest.raises(DataError, match=r"no columns of features.*Left aside: person: it is an attribute\."):
         read_embeddings(file, tmp_path / "a.csv")
     gap = columns(values)
     gap.loc[3, "f2"] = np.nan

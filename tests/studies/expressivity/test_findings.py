@@ -1,5 +1,6 @@
 """The paper's findings on tables that show what it shows, the opposite, and nothing."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.studies.expressivity.planted import PAPER_LAYERS, PAPER_TRAINING, tables
@@ -100,6 +101,62 @@ def test_what_was_never_expressed_cannot_be_compressed():
     assert compressed.measured == "Not measured: none of age, sex and yaw was ever expressed."
     decreases = table.loc["introduction, 4; section V.B"].measured.tolist()
     assert decreases[0] == compressed.measured
+
+
+RATES = "The rate of decrease is age < sex < yaw."
+
+
+def test_rates_are_compared_draw_by_draw(paper):
+    """Chance that all attributes share leaves the differences of their rates certain, if not the rates."""
+    common = np.random.default_rng(7).normal(scale=0.2, size=(1000, 200))
+    draws = paper["draws"].copy()
+    step = draws["step"].fillna(-1).astype(int)
+    draws["value"] += common[step.to_numpy(), draws["draw"].to_numpy()]
+    shared = paper | {"draws": draws}
+    rows = decay(Traces(shared)).set_index("attribute")
+    assert rows.rate_upper["age"] > rows.rate_lower["Male"]
+    assert derived(shared).set_index("finding").verdict[RATES] == "holds"
+
+
+def test_what_peaks_at_the_last_step_has_no_rate():
+    training = PAPER_TRAINING | {"age": {0: 0.1, 25: 0.5, 50: 0.9, 100: 1.0, 200: 1.4}}
+    row = derived(tables(PAPER_LAYERS, training)).set_index("finding").loc[RATES]
+    assert row.verdict == "holds"  # of sex and yaw
+    assert row.measured.endswith("; age peaked too late to have a rate.")
+    assert "age 0" not in row.measured
+    training["Male"] = training["age"]
+    row = derived(tables(PAPER_LAYERS, training)).set_index("finding").loc[RATES]
+    assert row.measured == "Not measured: age and sex peaked too late to have a rate."
+
+
+def test_what_could_not_be_estimated_is_not_measured(paper):
+    rows = paper["expressivity"].copy()
+    rows.loc[rows.attribute == "identity", ["value", "lower", "upper"]] = np.nan
+    table = derived(paper | {"expressivity": rows})
+    assert "nan" not in " ".join(table.measured)
+    assert "'identity' was not measured in the layer 'image'" in " ".join(table.measured)
+
+
+def test_another_verdict_of_another_estimator_is_said(paper):
+    rows, draws = paper["expressivity"].copy(), paper["draws"].copy()
+    for table in (rows, draws):  # the Gaussian estimator has yaw above all in the last layer
+        odd = (table.estimator == "gaussian") & (table.attribute == "yaw") & (table.layer == "fc")
+        table.loc[odd, "value"] += 5.0
+    found = derived(paper | {"expressivity": rows, "draws": draws}).set_index("finding")
+    row = found.loc["In the last layer the order of expressivity is age > sex > yaw."]
+    assert row.verdict == "holds"
+    assert row.measured.endswith(" Another verdict: does not hold by gaussian.")
+    row = found.loc[
+        "From the last pool to the final fully connected layer the expressivity of identity rises."
+    ]
+    assert "Another verdict" not in row.measured
+    assert not derived(paper).measured.str.contains("Another verdict").any()
+
+
+def test_a_course_alone_is_judged(paper):
+    table = derived({name: own for name, own in paper.items() if name != "expressivity"})
+    assert {"holds", "not measured"} == set(table.verdict)
+    assert table.verdict[table.finding == RATES].tolist() == ["holds"]
 
 
 def test_wide_intervals_settle_nothing():

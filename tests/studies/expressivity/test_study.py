@@ -15,6 +15,7 @@ from tests.studies.expressivity import fake_information as fake
 from fusiform.errors import DataError, LayerError, RunError, SpecError
 from fusiform.faces import open_faces
 from fusiform.networks import FaceNetwork
+from fusiform.networks._weights import file_digest
 from fusiform.runs import Progress, Run
 from fusiform.studies import ExpressivityRequest, study_expressivity
 from fusiform.studies.expressivity import _bench, _measure, _work
@@ -221,13 +222,27 @@ def test_epochs_0_that_are_trained_already_are_counted_one_higher(few_faces, tmp
         save_file(net.state_dict(), kept / f"run7_epoch{epoch:03d}.safetensors")
     monkeypatch.chdir(tmp_path)
     options = FAST | {"attributes": ["yaw"], "checkpoints": str(kept), "calibration": False, "linear": False}
+    options["task"] = "yow"
     run = study_expressivity("python:made_here:build", few_faces, tmp_path / "run", **options)
     assert run.problems == []
     assert sorted(set(run.table("course").step)) == [0, 1, 3]
     told = record(run)
     assert told["step_unit"] == "epoch"
     assert "counted one epoch higher" in told["initial"]
-    assert told["not_measured"]["compression"].startswith("what the network is trained to tell")
+    assert told["not_measured"]["compression"] == (
+        "what the network is trained to tell ('yow') is not among the attributes studied; did you mean 'yaw'?"
+    )
+    held = [text.partition(": ")[::2] for text in told["request"]["digests"]["checkpoints"]]
+    # Both files hold the same weights; the start is no file.
+    assert [step for step, _ in held] == ["0", "1", "3"]
+    assert held[0][1] == "random weights, seed 0"
+    assert held[1][1] == held[2][1] == file_digest(kept / "run7_epoch000.safetensors")
+
+
+def test_digests_tell_every_network(whole):
+    digests = record(whole)["request"]["digests"]
+    assert len(digests["pretrained"]) == len(digests["predict"]["PR_MALE"]) == 64
+    assert len(set(digests["checkpoints"])) == 4
 
 
 def test_images_are_held_where_they_fit(few_faces):
@@ -370,45 +385,6 @@ def test_the_draw_of_channels_and_images_has_a_seed(small_net, few_faces, tmp_pa
     assert drawn(2)[1] == 80
 
 
-def test_features_alone_need_no_network(tmp_path):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 6)).astype(np.float32)
-    np.save(tmp_path / "f.npy", X)
-    table = pd.DataFrame(
-        {
-            "image_id": range(400),
-            "person": [f"p{k % 20}" for k in range(400)],
-            "age": 40 + 10 * X[:, 0] + rng.normal(size=400),
-            "glasses": np.where(rng.random(400) < 0.5, 1, -1),
-        }
-    )
-    table.loc[:49, "age"] = np.nan
-    table.to_csv(tmp_path / "a.csv", index=False)
-    options = FAST | {"features": str(tmp_path / "f.npy"), "attributes": [str(tmp_path / "a.csv")]}
-    run = study_expressivity(None, None, tmp_path / "run", **options)
-    assert run.status == "complete"
-    assert run.problems == []
-    values = run.table("expressivity").query("split == 'held out' and estimator == 'mine'")
-    assert values[["network", "layer", "depth"]].drop_duplicates().values.tolist() == [["", "features", 0]]
-    by = values.drop_duplicates("attribute").set_index("attribute")
-    assert by.n.to_dict() == {"person": 400, "age": 350, "glasses": 400}
-    assert by.value["age"] > 1
-    assert by.value["glasses"] < 0.05
-    assert {"linear", "order", "relative", "calibration", "described", "histograms", "findings"} <= set(
-        run.tables
-    )
-    assert "course" not in run.tables
-    told = record(run)
-    assert told["features"]["images"] == 400
-    assert "age (continuous)" in told["features"]["attributes"]
-    assert set(told["request"]["digests"]) == {"features", "attributes"}
-    some = study_expressivity(None, None, tmp_path / "some", **options, only=["age"], images=200)
-    assert set(some.table("expressivity").attribute) == {"age"}
-    with pytest.raises(DataError, match="no attribute 'agee'; did you mean 'age'"):
-        study_expressivity(None, None, tmp_path / "none", **options, only=["agee"])
-    assert not (tmp_path / "none").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
@@ -416,6 +392,7 @@ def test_features_alone_need_no_network(tmp_path):
         ({"attributes": ["yow"]}, DataError, "no attribute 'yow'; did you mean 'yaw'"),
         ({"estimators": ["mime"]}, SpecError, "'estimators'.*cannot be 'mime'; did you mean 'mine'"),
         ({"estimators": []}, SpecError, "names no estimator"),
+        ({"estimators": ["mine", "ksg", "mine"]}, SpecError, "names the estimator 'mine' twice"),
         ({"restarts": 0}, SpecError, "'restarts'.*at least 1"),
         ({"min_images": 1}, SpecError, "'min_images' in the request must be at least 2"),
         ({"initial": "first"}, SpecError, "'initial'.*cannot be 'first'"),
@@ -435,23 +412,6 @@ def test_features_alone_need_no_network(tmp_path):
 def test_bad_requests_leave_no_folder(small_net, few_faces, tmp_path, options, error, says):
     with pytest.raises(error, match=says):
         study_expressivity(small_net, few_faces, tmp_path / "run", **options)
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({}, "names no faces; .*or features that you have: --features FILE"),
-        ({"features": "f.npy"}, "Features need one file of attributes.* names none"),
-        ({"features": "f.npy", "attributes": ["a", "b"]}, "names a, b. Columns of it are chosen by --only"),
-        ({"features": "f.npy", "attributes": ["a.csv"], "layers": ["fc"]}, "names features and layers"),
-        ({"features": "f.npy", "attributes": ["a.csv"]}, "There is no file of features 'f.npy'"),
-    ],
-)
-def test_bad_requests_without_a_network(tmp_path, monkeypatch, options, says):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises((SpecError, DataError), match=says):
-        study_expressivity(None, None, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 
 

@@ -23,7 +23,8 @@ _AVERAGE, _AVERAGE_EVERY = 0.99, 5
 # Scores beyond this are those of a critic that has left the road.
 _ABSURD = 1e4
 # Pairs looked at: other attribute values an image, classes that are all looked at, images whose marginal is taken.
-_OTHERS, _OTHERS_IN_TRAINING, _CLASSES, _IMAGES = 64, 16, 512, 1024
+_OTHERS, _CLASSES, _IMAGES = 64, 512, 1024
+_OTHERS_IN_TRAINING, _CLASSES_IN_TRAINING = 16, 64
 # Numbers of a hidden layer held at a time.
 _HELD = 8_000_000
 
@@ -219,7 +220,7 @@ class _School:
             self.pairs,
             task,
             self.schooling.estimator,
-            most=_OTHERS_IN_TRAINING,
+            most=_CLASSES_IN_TRAINING,
         )
 
     def _let_go(self, stay: Bool[Tensor, " g"]) -> None:

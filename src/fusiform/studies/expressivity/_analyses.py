@@ -192,7 +192,7 @@ def relative(table: pd.DataFrame, described: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``network, layer, attribute, encoding, estimator, value, entropy, share, lower, upper``.
     """
-    rows = table[table["split"] == HELD_OUT]
+    rows = table[(table["split"] == HELD_OUT) & table["value"].notna()]
     of = described.drop_duplicates("attribute").set_index("attribute")["entropy"].astype("float64")
     entropy = rows["entropy"].astype("float64").fillna(rows["attribute"].map(of))
     entropy = entropy.where(entropy > 0)

@@ -5,7 +5,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from fusiform.studies.expressivity._traces import Traces, difference, estimate, records
+from fusiform.studies.expressivity._traces import Traces, difference, estimate, records, widened
 
 DECAY = [
     "network",
@@ -61,7 +61,8 @@ def decay(traces: Traces) -> pd.DataFrame:
         peak_upper, first, last, fall, fall_lower, fall_upper, share, rate, rate_lower, rate_upper, rank``. `fall` is the
         peak less the last value, `share` that over the peak (NaN where the peak's interval reaches zero), `rate` how many nats are lost for a tenfold of steps after
         the peak (least squares on the logarithm), 0 where the last step is the peak, NaN where the peak is the only step
-        but one that has no logarithm. Intervals are of the draws, the place of the peak held. Rank 1 decays slowest; attributes are ranked in their main encoding.
+        but one that has no logarithm. Intervals are of the draws; as the peak is the highest of all steps, they are widened by
+        Bonferroni's correction for so many, lest chance in a flat course be read as a fall. Rank 1 decays slowest; attributes are ranked in their main encoding.
 
     Examples
     --------
@@ -89,17 +90,16 @@ def _one(traces: Traces, network: str, layer: str, course: pd.DataFrame) -> tupl
     steps, values = course["step"].to_numpy(dtype=np.int64), course["value"].to_numpy(dtype=np.float64)
     draws = [traces.draws(network, layer, attribute, encoding, step) for step in steps]
     at = int(np.argmax(values))
-    peak = estimate(values[at], draws[at])
-    fall = estimate(values[at] - values[-1], difference(draws[at], draws[-1]))
-    weights = _slope(steps[at:])
+    # Any step might have been the peak: intervals hold for all of them together.
+    peak = widened(values[at], draws[at], len(steps))
+    fall = widened(values[at] - values[-1], difference(draws[at], draws[-1]), len(steps) - 1)
+    lost = losses(traces, course.iloc[at:])
     if at == len(steps) - 1:
         rate = (0.0, np.nan, np.nan)
-    elif weights is None:
+    elif lost is None:
         rate = (np.nan, np.nan, np.nan)
     else:
-        n = min(map(len, draws))
-        after = np.stack([each[:n] for each in draws[at:]])
-        slope = estimate(-float(weights @ values[at:]), -(weights @ after))
+        slope = widened(*lost, len(steps) - 1)
         rate = (slope.value, slope.lower, slope.upper)
     # A share of what may be nothing means nothing.
     share = fall.value / peak.value if peak.value > 0 and not peak.lower <= 0 else np.nan
@@ -121,6 +121,19 @@ def _one(traces: Traces, network: str, layer: str, course: pd.DataFrame) -> tupl
         share,
         *rate,
     )
+
+
+def losses(traces: Traces, course: pd.DataFrame) -> tuple[float, Float[ndarray, " d"]] | None:
+    """Nats lost for a tenfold of the steps of a course, and its draws; None where fewer than two have a logarithm."""
+    weights = _slope(course["step"].to_numpy(dtype=np.int64))
+    if weights is None:
+        return None
+    draws = [
+        traces.draws(row.network, row.layer, row.attribute, row.encoding, row.step) for row in records(course)
+    ]
+    n = min(map(len, draws))
+    values = course["value"].to_numpy(dtype=np.float64)
+    return -float(weights @ values), -(weights @ np.stack([each[:n] for each in draws]))
 
 
 def _slope(steps: ndarray) -> Float[ndarray, " k"] | None:

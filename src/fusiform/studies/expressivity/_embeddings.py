@@ -1,5 +1,6 @@
 """Features that somebody has, and what is known of their images: files in, arrays out."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,9 @@ def read_embeddings(
     Parameters
     ----------
     features : str or Path
-        .npy or .npz with an array (n, features), or .parquet, .csv, .tsv with a column a feature, or one column of lists.
-        Nothing is ever unpickled.
+        .npy or .npz with an array (n, features), or .parquet, .csv, .tsv with a column a feature, or one column of lists
+        (of several the one called ``features`` or ``embeddings``, else the first). Columns whose names are among the attributes
+        are left aside. Nothing is ever unpickled.
     attributes : str or Path
         .csv, .tsv or .parquet: a row an image, a column an attribute. Kinds are inferred as for ``table:FILE``.
     identity : str, optional
@@ -69,14 +71,14 @@ def read_embeddings(
     for path, what in ((features, "features"), (attributes, "attributes")):
         if not path.is_file():
             raise DataError(f"There is no file of {what} '{path}'.")
-    values, ids, said = _read_features(features)
+    table = read_table(attributes)
+    values, ids, said = _read_features(features, {str(name) for name in table})
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         raise DataError(
             f"The features '{features}' hold NaN or infinite values in {len(bad)} of {len(values)} rows, the first of them row "
             f"{bad[0]} (from 0). Leave these rows out, here and in the attributes."
         )
-    table = read_table(attributes)
     own = next((name for name in _IDS if name in table), None)
     if ids is not None and own is not None:
         table, more = _merged(ids, table, own, features, attributes)
@@ -99,8 +101,8 @@ def read_embeddings(
     return Embeddings(values, Known(read.table, read.schema, identity or found, attributes.stem), said)
 
 
-def _read_features(path: Path) -> tuple[ndarray, pd.Series | None, tuple[str, ...]]:
-    """Features, their rows' ids where the file has some, and what was left aside."""
+def _read_features(path: Path, known: set[str]) -> tuple[ndarray, pd.Series | None, tuple[str, ...]]:
+    """Features, their rows' ids where the file has some, and what was left aside: `known` are columns of attributes."""
     if path.suffix in (".npy", ".npz"):
         return _matrix(_read_array(path), path), None, ()
     if path.suffix not in _TABLES:
@@ -114,19 +116,30 @@ def _read_features(path: Path) -> tuple[ndarray, pd.Series | None, tuple[str, ..
     table = table.drop(columns=[name for name in table if name in _IDS or str(name).startswith("Unnamed: ")])
     lists = [name for name in table if isinstance(table[name].iloc[0], list | tuple | ndarray)]
     if lists:
-        return _matrix(_stacked(table[lists[0]], path), path), ids, ()
-    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in table}
+        one = next((name for name in _NAMES if name in lists), lists[0])
+        left = dict.fromkeys((name for name in table if name != one), f"the features are those of '{one}'")
+        return _matrix(_stacked(table[one], path), path), ids, _said(left, path)
+    # What is asked of the features must not stand among them.
+    left = dict.fromkeys((name for name in table if str(name) in known), "it is an attribute")
+    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in table if name not in left}
     # A column that holds words somewhere is no feature; one with empty cells is, and is complained about.
-    text = [name for name in table if (numbers[name].isna() & table[name].notna()).any()]
-    kept = [name for name in table if name not in text]
+    left |= {
+        name: "it holds no numbers"
+        for name, own in numbers.items()
+        if (own.isna() & table[name].notna()).any()
+    }
+    kept = [name for name in table if name not in left]
     if not kept:
         raise DataError(
-            f"'{path}' has no columns of numbers; its columns are {', '.join(map(str, table.columns[:8]))}. Features are one "
-            "column each, or one column of lists."
+            f"'{path}' has no columns of features. Features are columns of numbers that are not among the attributes, or one column "
+            f"of lists; give attributes a file of their own. Left aside: {'; '.join(f'{name}: {why}' for name, why in [*left.items()][:8])}."
         )
     values = np.stack([numbers[name].to_numpy(dtype=np.float32, na_value=np.nan) for name in kept], axis=1)
-    said = tuple(f"Column '{name}' of '{path}' is left aside: it holds no numbers" for name in text)
-    return values, ids, said
+    return values, ids, _said(left, path)
+
+
+def _said(left: Mapping[Hashable, str], path: Path) -> tuple[str, ...]:
+    return tuple(f"Column '{name}' of '{path}' is left aside: {why}" for name, why in left.items())
 
 
 def _read_array(path: Path) -> ndarray:

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from fusiform.studies.expressivity._evidence import Evidence
+from fusiform.studies.expressivity._evidence import Evidence, Finding
 from fusiform.studies.expressivity._findings_layers import FINDINGS as OVER_LAYERS
 from fusiform.studies.expressivity._findings_training import FINDINGS as OVER_TRAINING
 from fusiform.studies.expressivity._traces import Traces
@@ -18,7 +18,8 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ----------
     tables : mapping of str to DataFrame
         The tables of a run by name; whatever is missing leaves its findings not measured. Values are held out, of the
-        first estimator and each attribute's first encoding; intervals are of bootstrap draws.
+        first estimator and each attribute's first encoding; intervals are of bootstrap draws. Where another estimator comes to
+        another verdict over the layers, `measured` says so.
 
     Returns
     -------
@@ -37,16 +38,19 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ['not measured']
     """
     traces = Traces(tables)
-    networks = list(dict.fromkeys(traces.over_layers["network"])) or [""]
+    over_layers = tables.get("expressivity")
+    names = () if over_layers is None else map(str, over_layers["estimator"].unique())
+    others = {name: Traces(tables, name) for name in names if name != traces.estimator}
+    trained = traces.over_training[traces.over_training["start"] != "pretrained"]
+    networks = list(dict.fromkeys([*traces.over_layers["network"], *trained["network"]])) or [""]
     setups = _setups(tables.get("layers"))
     records = []
     for network in networks:
         evidence = Evidence(network, traces)
         for each in (*OVER_LAYERS, *OVER_TRAINING):
-            try:
-                said, verdict = each.judge(evidence)
-            except NotMeasured as missing:
-                said, verdict = f"Not measured: {missing}.", ABSENT
+            said, verdict = _judged(each, evidence)
+            if each in OVER_LAYERS and verdict != ABSENT:
+                said += _otherwise(each, network, others, verdict)
             about = (
                 each.sentence,
                 each.source,
@@ -58,6 +62,20 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             )
             records.append(dict(zip(_COLUMNS, about, strict=True)))
     return pd.DataFrame(records, columns=_COLUMNS)
+
+
+def _judged(each: Finding, evidence: Evidence) -> tuple[str, str]:
+    try:
+        return each.judge(evidence)
+    except NotMeasured as missing:
+        return f"Not measured: {missing}.", ABSENT
+
+
+def _otherwise(each: Finding, network: str, others: Mapping[str, Traces], verdict: str) -> str:
+    """Which other estimators come to another verdict."""
+    judged = {name: _judged(each, Evidence(network, traces))[1] for name, traces in others.items()}
+    told = ", ".join(f"{other} by {name}" for name, other in judged.items() if other not in (verdict, ABSENT))
+    return f" Another verdict: {told}." if told else ""
 
 
 def _setups(layers: pd.DataFrame | None) -> dict[str, str]:

@@ -3,10 +3,9 @@
 from itertools import pairwise
 from typing import Any
 
-from scipy.stats import norm
-
 from fusiform.studies.expressivity._asked import IRRELEVANT
 from fusiform.studies.expressivity._evidence import Evidence, Finding, finding, nats
+from fusiform.studies.expressivity._traces import difference, widened
 from fusiform.studies.layers._evidence import Estimate, NotMeasured, every
 
 FINDINGS: list[Finding] = []
@@ -123,17 +122,11 @@ def _rises(evidence: Evidence) -> tuple[str, str]:
         places = list(evidence.layers.loc[evidence.layers["attribute"] == name, "layer"])
         for a, b in pairwise(places):
             rises[name, a, b] = evidence.gap(evidence.at(name, layer=b), evidence.at(name, layer=a))
-    # The largest of so many: intervals are widened as for so many comparisons, by the normal quantiles.
-    wider = norm.isf(0.025 / len(rises)) / norm.isf(0.025)
     (name, a, b), most = max(rises.items(), key=lambda item: item[1].value)
-    widened = Estimate(
-        most.value,
-        most.value - wider * (most.value - most.lower),
-        most.value + wider * (most.upper - most.value),
-    )
+    drawn = difference(evidence.at(name, layer=b)[1], evidence.at(name, layer=a)[1])
     return (
         f"The largest of {len(rises)} steps between layers is that of {name} from '{a}' to '{b}', {nats(most)}.",
-        widened.above(0.0),
+        widened(most.value, drawn, len(rises)).above(0.0),
     )
 
 

@@ -8,8 +8,9 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from fusiform.errors import DataError
 from fusiform.probing import Expressivity, expressivities
-from fusiform.studies.expressivity._asked import Asked, Entry
+from fusiform.studies.expressivity._asked import Asked, Entry, Piece
 from fusiform.studies.expressivity._features import Chosen
 from fusiform.studies.expressivity._linear import linear_probes
 from fusiform.studies.expressivity._request import ExpressivityRequest
@@ -48,29 +49,42 @@ def measure(
     Returns
     -------
     dict of str to DataFrame
-        ``values``, ``draws``, ``curves`` and, where asked for, ``linear``.
+        ``values``, ``draws``, ``curves`` and, where asked for, ``linear``. Attributes that the faces do not allow to be
+        measured have NaN, and the reason as their note.
+
+    Raises
+    ------
+    DataError
+        If nothing can be measured.
     """
     values, draws, curves = [], [], []
+    refused: list[DataError] = []
     where = f"{place['layer']} of {place['network']}" if place["network"] else place["layer"]
     if "step" in place:
         where += f" at {place['step']}"
     for estimator in request.estimators:
         for piece in asked.pieces:
-            found = expressivities(
-                features[piece.rows],
-                {entry.key: entry.encoded for entry in piece.entries},
-                restarts=request.restarts,
-                seed=request.seed,
-                estimator=estimator,
-                groups=piece.groups,
-                progress=progress(f"{estimator}, {where}"),
-            )
+            try:
+                found = expressivities(
+                    features[piece.rows],
+                    {entry.key: entry.encoded for entry in piece.entries},
+                    restarts=request.restarts,
+                    seed=request.seed,
+                    estimator=estimator,
+                    groups=piece.groups,
+                    progress=progress(f"{estimator}, {where}"),
+                )
+            except DataError as error:
+                refused.append(error)
+                found = _unknown(piece, estimator, features.shape[1], str(error))
             for entry in piece.entries:
                 result = found[entry.key]
                 key = {"attribute": entry.attribute, "encoding": result.encoding, "estimator": estimator}
                 values += _values(place, key, entry, result, chosen)
                 draws.append(_draws(place, key, result))
                 curves.append(_curves(place, key, result))
+    if len(refused) == len(request.estimators) * len(asked.pieces):
+        raise refused[0]
     tables = {
         "values": pd.DataFrame(values).astype({"channels": "Int64", "entropy": "Float64"}),
         "draws": pd.concat(draws, ignore_index=True),
@@ -82,6 +96,31 @@ def measure(
             linear.insert(number, name, place[name])
         tables["linear"] = linear
     return tables
+
+
+def _unknown(piece: Piece, estimator: str, dimension: int, why: str) -> dict[str, Expressivity]:
+    """What stands for estimates that cannot be made."""
+    nothing, curve = (
+        np.full(1, np.nan),
+        pd.DataFrame(columns=["restart", "epoch", "train", "valid"], dtype=float),
+    )
+    return {
+        each.key: Expressivity(
+            estimator,
+            each.encoded.encoding,
+            values=nothing,
+            train_values=nothing,
+            draws=nothing,
+            entropy=each.encoded.entropy,
+            n=len(each.encoded),
+            dimension=dimension,
+            curve=curve,
+            epochs=nothing,
+            converged=np.zeros(1, dtype=bool),
+            note="; ".join(filter(None, (each.encoded.note, why))),
+        )
+        for each in piece.entries
+    }
 
 
 def _values(

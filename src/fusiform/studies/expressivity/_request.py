@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -126,6 +127,11 @@ class ExpressivityRequest(StudyRequest):
             request._check_features(source)
         if not request.estimators:
             raise SpecError(f"{source} names no estimator; give one or more, the main one first.")
+        twice = [name for name, n in Counter(request.estimators).items() if n > 1]
+        if twice:
+            raise SpecError(
+                f"{source} names the estimator '{twice[0]}' twice; name each once, the main one first."
+            )
         if request.min_images < 2:
             raise SpecError(
                 f"'min_images' in {source} must be at least 2, for a person who is trained on must be seen again; "

@@ -1,11 +1,11 @@
 from dataclasses import asdict
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from fusiform.errors import DataError
 from fusiform.faces import FaceSet, open_faces
 from fusiform.networks import FaceNetwork, framing_template, load_network
+from fusiform.networks._weights import file_digest
 from fusiform.runs import Progress, Run
 from fusiform.studies._request import BUDGETS
 from fusiform.studies.expressivity._asked import Known, ask, draw_images, named
@@ -14,7 +14,7 @@ from fusiform.studies.expressivity._bench import (
     predictors,
     watched,
 )
-from fusiform.studies.expressivity._course import course
+from fusiform.studies.expressivity._course import Checkpoint, course
 from fusiform.studies.expressivity._embeddings import read_embeddings
 from fusiform.studies.expressivity._features import IMAGE
 from fusiform.studies.expressivity._request import ExpressivityRequest
@@ -92,7 +92,7 @@ def study_expressivity(
         read = read_embeddings(request.features, request.attributes[0], identity=request.identity)
         ask(read.known.subset(draw_images(read.known, request.only, request)), request.only, request)
         files = {
-            name: _digest(path)
+            name: file_digest(Path(path).expanduser())
             for name, path in (("features", request.features), ("attributes", request.attributes[0]))
         }
         run = _start(out, request, files, overwrite)
@@ -128,7 +128,9 @@ def study_expressivity(
     digests: dict[str, Any] = {
         "networks": {subject.name: subject.net.digest() for subject in subjects},
         "faces": opened.digest(),
-        "checkpoints": [] if past is None else [f"{each.step}: {each.source}" for each in past.checkpoints],
+        "predict": {name: net.digest() for name, (net, _) in predicted.items()},
+        "pretrained": None if pretrained is None else pretrained.digest(),
+        "checkpoints": [] if past is None else [_checkpoint(each) for each in past.checkpoints],
     }
     study = Work(_start(out, request, digests, overwrite), request, progress)
     return study.go_networks(opened, subjects, predicted, past, pretrained)
@@ -139,11 +141,12 @@ def _start(out: str | Path, request: ExpressivityRequest, digests: dict[str, Any
     return Run.start(out, asked, overwrite=overwrite, not_compared=BUDGETS)
 
 
+def _checkpoint(each: Checkpoint) -> str:
+    """A checkpoint by what it holds, or by its name where it is no file: of the demo, or random weights."""
+    path = Path(each.source)
+    return f"{each.step}: {file_digest(path) if path.is_file() else each.source}"
+
+
 def _described(setup: str | None, net: str | FaceNetwork) -> str:
     text = net if isinstance(net, str) else net.card.name
     return text if setup is None else f"{setup}={text}"
-
-
-def _digest(path: str) -> str:
-    with Path(path).expanduser().open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

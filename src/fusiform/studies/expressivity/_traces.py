@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.stats import norm
 
 from fusiform.studies.expressivity._measure import HELD_OUT
 from fusiform.studies.layers._evidence import Estimate
@@ -30,8 +31,9 @@ def main_encodings(table: pd.DataFrame) -> dict[str, str]:
 
 
 def main_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Held-out rows of trained networks, in every attribute's main encoding."""
+    """Held-out rows of trained networks with a value, in every attribute's main encoding."""
     rows = table[(table["split"] == HELD_OUT) & ~table["network"].str.endswith(RANDOM_WEIGHTS)]
+    rows = rows[rows["value"].notna()]
     return rows[rows["encoding"] == rows["attribute"].map(main_encodings(table))]
 
 
@@ -44,6 +46,13 @@ def estimate(value: float, draws: Float[ndarray, " d"]) -> Estimate:
     return Estimate(value, float(lower), float(upper))
 
 
+def widened(value: float, draws: Float[ndarray, " d"], n: int) -> Estimate:
+    """The largest of `n` numbers with its interval by Bonferroni's correction: normal, with the deviation of its draws."""
+    known = draws[np.isfinite(draws)]
+    half = float(norm.isf(0.025 / n) * known.std()) if len(known) else np.nan
+    return Estimate(value, value - half, value + half)
+
+
 @dataclass(frozen=True)
 class Traces:
     """The tables of a run, looked up by place.
@@ -52,13 +61,16 @@ class Traces:
     ----------
     tables : mapping of str to DataFrame
         ``expressivity``, ``course`` and ``draws``, as far as they are there.
+    named : str
+        The estimator; the first when empty.
     """
 
     tables: Mapping[str, pd.DataFrame]
+    named: str = ""
 
     @cached_property
     def over_layers(self) -> pd.DataFrame:
-        """Main rows of the first estimator, by depth; empty where there are none."""
+        """Main rows of the estimator, by depth; empty where there are none."""
         table = self.tables.get("expressivity")
         if table is None or not len(table):
             return pd.DataFrame(columns=["network", "layer", "depth", "attribute", "encoding", "value"])
@@ -68,7 +80,7 @@ class Traces:
 
     @cached_property
     def over_training(self) -> pd.DataFrame:
-        """Rows of the checkpoints, held out, of the first estimator, by step; empty where there are none."""
+        """Rows of the checkpoints, held out, of the estimator, by step; empty where there are none."""
         table = self.tables.get("course")
         if table is None or not len(table):
             return pd.DataFrame(
@@ -85,11 +97,14 @@ class Traces:
                 ]
             )
         rows = table[(table["split"] == HELD_OUT) & (table["estimator"] == self.estimator)]
+        rows = rows[rows["value"].notna()]
         rows = rows.assign(main=rows["encoding"] == rows["attribute"].map(main_encodings(table)))
         return rows.sort_values("step", kind="stable").reset_index(drop=True)
 
     @cached_property
     def estimator(self) -> str:
+        if self.named:
+            return self.named
         for name in ("expressivity", "course"):
             table = self.tables.get(name)
             if table is not None and len(table):
@@ -113,7 +128,7 @@ class Traces:
         step: int | None = None,
         estimator: str | None = None,
     ) -> Float[ndarray, " d"]:
-        """Draws of one held-out value, of the first estimator if none is named; one NaN where there are none."""
+        """Draws of one held-out value, of the traces' estimator if none is named; one NaN where there are none."""
         at = _TRAINED_STEP if step is None else int(step)
         place = (network, at, layer, attribute, encoding, estimator or self.estimator)
         return self._draws.get(place, np.full(1, np.nan))

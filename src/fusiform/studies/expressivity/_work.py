@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from fusiform.errors import DataError
+from fusiform.errors import DataError, nearest
 from fusiform.faces import FaceSet
 from fusiform.networks import FaceNetwork
 from fusiform.probing import calibrate
@@ -183,7 +183,11 @@ class Work:
         if bench.course is None:
             found["the course of training"] = "no checkpoints were named"
         elif self._task(bench) not in bench.asked.attributes:
-            found["compression"] = "what the network is trained to tell is not studied (task)"
+            task, studied = self._task(bench), bench.asked.attributes
+            said = "" if task is None else f" ('{task}')"
+            found["compression"] = (
+                f"what the network is trained to tell{said} is not among the attributes studied; {nearest(task or '', studied)}"
+            )
         for name in ("linear", "calibration", "control"):
             if not getattr(self.request, name):
                 found[name] = "switched off"
@@ -276,8 +280,12 @@ class Work:
         name = " ".join(str(place[key]) for key in ("network", "layer", "step") if key in place).strip()
         work = partial(measure, values, place, chosen, bench.asked, self.request, self.progress.task)
         found = self.attempt(into, name, work)
-        if found is not None:
-            self.ledger.keep(into, place, found)
+        if found is None:
+            return
+        unknown = found["values"][found["values"]["value"].isna()]
+        for (attribute, estimator), rows in unknown.groupby(["attribute", "estimator"], sort=False):
+            self.progress.say(f"Not measured: '{attribute}' by {estimator} in {name}. {rows['note'].iloc[0]}")
+        self.ledger.keep(into, place, found)
 
     def _calibrate(self, bench: Bench, place: dict[str, Any], values: ndarray) -> None:
         """Hold the estimators to known mutual information with a layer's features, unless that is done."""
