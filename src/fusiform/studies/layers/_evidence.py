@@ -57,13 +57,18 @@ class Estimate:
     def plain(self) -> str:
         return self._written("{:z.2f}", scale=1)
 
+    def alone(self) -> str:
+        """The value in points, without unit and interval."""
+        return _signed("{:z.1f}", 100 * self.value)
+
     def _written(self, form: str, *, scale: float = 100, unit: str = "") -> str:
-        value, lower, upper = (
-            form.format(scale * each).replace("-", "\N{MINUS SIGN}")
-            for each in (self.value, self.lower, self.upper)
-        )
+        value, lower, upper = (_signed(form, scale * each) for each in (self.value, self.lower, self.upper))
         known = np.isfinite([self.lower, self.upper]).all()
         return f"{value}{unit} ({f'{lower} to {upper}' if known else 'no interval'})"
+
+
+def _signed(form: str, value: float) -> str:
+    return form.format(value).replace("-", "\N{MINUS SIGN}")
 
 
 def every(verdicts: Sequence[str]) -> str:

@@ -143,10 +143,10 @@ def _ablation(evidence: Evidence) -> tuple[str, str]:
         raise NotMeasured("top neurons were not zeroed, or entire layers not probed after it")
     top = drops["top", "layer"]
     units = "".join(
-        f", {100 * drops['top', u].value:.1f} {u}" for u in ("channels", "neurons") if ("top", u) in drops
+        f", {drops['top', u].alone()} {u}" for u in ("channels", "neurons") if ("top", u) in drops
     )
     others = "".join(
-        f", {100 * drops[s, 'layer'].value:.1f} with as many {s} neurons"
+        f", {drops[s, 'layer'].alone()} with as many {s} neurons"
         for s in ("random", "lowest")
         if (s, "layer") in drops
     )
