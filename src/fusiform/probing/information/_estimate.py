@@ -66,7 +66,8 @@ def expressivity(
     batch_size : int, default 128
         Images a training step; all training images where there are fewer.
     steps : int, default 1500
-        The most training steps.
+        Steps of a course of training, over which the step size falls. Critics that have not converged at its end go
+        through another, six at most.
     step_size : float, default 0.01
         Adam's step size.
     device : str or torch.device, default "cpu"

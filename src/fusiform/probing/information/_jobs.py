@@ -20,7 +20,6 @@ from fusiform.probing.information._result import DRAWS, Expressivity, curve_of
 from fusiform.probing.information._train import (
     Schooling,
     Task,
-    Trained,
     as_task,
     measure,
     pairs_of,
@@ -175,6 +174,9 @@ class Jobs:
         some = [tasks[name] for name in job.names]
         school = replace(schooling, step_size=job.step_size)
         result = train_critics(features, some, seeds, train, valid, school, of_fold)
+        curves: dict[int, list[tuple[int, float, float]]] = {}
+        for critic, step, on_train, on_valid in result.curve:
+            curves.setdefault(critic, []).append((step, on_train, on_valid))
         found: dict[tuple[str, int], _Held] = {}
         for number, (name, task) in enumerate(zip(job.names, some, strict=True)):
             critics = result.critics.of(number)
@@ -191,9 +193,10 @@ class Jobs:
                     values[place].cpu().numpy(),
                     weights.sum(dim=1).cpu().numpy(),
                     float(own[place]),
-                    result,
-                    number,
-                    place,
+                    int(result.steps[number, place]),
+                    bool(result.converged[number, place]),
+                    bool(result.diverged[number, place]),
+                    curves[number * len(job.restarts) + place],
                     len(train) / min(school.batch_size, len(train)),
                 )
         self._count(len(job.names) * len(job.restarts), len(tasks) * self.restarts)
@@ -245,29 +248,15 @@ class _Held:
     values: Float[ndarray, " w"]
     weight: Float[ndarray, " w"]
     train_value: float
-    result: Trained
-    number: int
-    place: int
+    steps: int
+    converged: bool
+    lost: bool
+    curve: list[tuple[int, float, float]]  # step, train, valid
     steps_an_epoch: float
 
     @property
-    def steps(self) -> int:
-        return int(self.result.steps[self.number, self.place])
-
-    @property
-    def converged(self) -> bool:
-        return bool(self.result.converged[self.number, self.place])
-
-    @property
     def diverged(self) -> bool:
-        return bool(self.result.diverged[self.number, self.place]) or not (
-            _LEAST < self.values[0] < _MOST and _LEAST < self.train_value < _MOST
-        )
-
-    @property
-    def curve(self) -> list[tuple[int, float, float]]:
-        critic = self.number * self.result.steps.shape[1] + self.place
-        return [(step, train, valid) for which, step, train, valid in self.result.curve if which == critic]
+        return self.lost or not (_LEAST < self.values[0] < _MOST and _LEAST < self.train_value < _MOST)
 
 
 def _too_many(encoded: Encoded) -> Reference:

@@ -40,16 +40,19 @@ class Schooling:
     batch_size : int
         Images a step.
     steps : int
-        The most steps.
+        Steps of a course. Critics that have not converged at its end go through another.
     step_size : float
-        Adam's, at its highest; it falls to a fiftieth along a cosine. Weights that see d features have one that is
-        smaller by 64 / d, where that is below 1.
+        Adam's, at its highest; it falls to a fiftieth along a cosine, and in every further course it starts at half of
+        where it started before. Weights that see d features have one that is smaller by 64 / d, where that is below 1.
+    courses : int
+        The most courses.
     """
 
     estimator: str = "mine"
     batch_size: int = 128
     steps: int = 1500
     step_size: float = 0.01
+    courses: int = 6
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,10 @@ class _School:
         self.value = torch.full((len(every),), -math.inf, dtype=torch.float64)
         self.best_step = torch.zeros(len(every), dtype=torch.int64)
         self.ended = torch.zeros(len(every), dtype=torch.int64)
+        self.since = torch.zeros(len(every), dtype=torch.int64)
         self.diverged = torch.zeros(len(every), dtype=torch.bool)
+        self.converged = torch.zeros(len(every), dtype=torch.bool)
+        self.order = torch.empty(0, dtype=torch.int64)
         self.seen = torch.zeros(len(every), dtype=torch.float64)
         self.n_seen = 0
         self.looks: list[tuple[int, Tensor]] = []
@@ -133,27 +139,36 @@ class _School:
 
     def go(self) -> Trained:
         self._look(0)
-        order = torch.empty(0, dtype=torch.int64)
-        for step in range(1, self.schooling.steps + 1 if self.active.any() else 1):
-            if len(order) < self.batch:
-                order = torch.randperm(len(self.train), generator=self.generator)
-            self._step(self.train[order[: self.batch].to(self.train.device)], step)
-            order = order[self.batch :]
-            if step % _EVERY == 0 or step == self.schooling.steps:
-                self._look(step)
-                if not self.active.any():
-                    break
-        self.ended[self.active] = self.schooling.steps
-        stopped = self.ended - self.best_step >= _PATIENCE * _EVERY
-        late = self._rise_at_the_end() <= torch.clamp(0.01 * self.value, min=0.005)
-        converged = ~self.diverged & (stopped | late)
+        for course in range(self.schooling.courses):
+            self._course(course)
+            if not self.active.any():
+                break
         return Trained(
             self.best,
             self.ended.view(self.shape).numpy(),
-            converged.view(self.shape).numpy(),
+            self.converged.view(self.shape).numpy(),
             self.diverged.view(self.shape).numpy(),
             self.curve,
         )
+
+    def _course(self, course: int) -> None:
+        """Train until the critics are done or the course is over; then let go of those that hardly became better."""
+        before, last = course * self.schooling.steps, (course + 1) * self.schooling.steps
+        self.since = torch.full_like(self.best_step, before)
+        for step in range(before + 1, last + 1):
+            if not self.active.any():
+                return
+            if len(self.order) < self.batch:
+                self.order = torch.randperm(len(self.train), generator=self.generator)
+            images, self.order = self.order[: self.batch], self.order[self.batch :]
+            self._step(self.train[images.to(self.train.device)], step)
+            if step % _EVERY == 0 or step == last:
+                self._look(step)
+        rise = self._rise_since(before + 0.9 * self.schooling.steps)
+        late = self.active & (rise <= torch.clamp(0.01 * self.value, min=0.005))
+        self.converged |= late
+        self.ended[self.active] = last
+        self._leave(late)
 
     def _step(self, images: Int[Tensor, " b"], step: int) -> None:
         objective = OBJECTIVES[self.schooling.estimator]
@@ -205,12 +220,12 @@ class _School:
             self.curve.append((critic, step, seen, value))
         self.seen.zero_()
         self.n_seen = 0
-        done = lost | (step - self.best_step[where] >= _PATIENCE * _EVERY)
-        if done.any():
-            self.ended[where[done]] = step
-            self.active[where[done]] = False
-            if self.active.any():
-                self._let_go(~done)
+        waited = step - torch.maximum(self.best_step, self.since)[where] >= _PATIENCE * _EVERY
+        self.converged[where[waited & ~lost]] = True
+        done = torch.zeros_like(self.active)
+        done[where[lost | waited]] = True
+        self.ended[done] = step
+        self._leave(done)
 
     def _measured(self, number: int, task: Task) -> Terms:
         return measure(
@@ -223,7 +238,11 @@ class _School:
             most=_CLASSES_IN_TRAINING,
         )
 
-    def _let_go(self, stay: Bool[Tensor, " g"]) -> None:
+    def _leave(self, done: Bool[Tensor, " g"]) -> None:
+        stay = ~done[self.active]
+        self.active &= ~done
+        if stay.all() or not stay.any():
+            return
         masks = self.live.masks(stay)
         states = [self.optimiser.state[weight] for weight in self.live.parameters]
         self.live, self.average = self.live.chosen(stay), self.average.chosen(stay)
@@ -241,17 +260,19 @@ class _School:
         return torch.optim.Adam(groups, lr=self.schooling.step_size, fused=True)
 
     def _set_step_size(self, step: int) -> None:
-        turn = 0.5 * (1 + math.cos(math.pi * step / self.schooling.steps))
-        size = self.schooling.step_size * min(1.0, step / _WARM_UP) * (0.02 + 0.98 * turn)
+        course, along = divmod(step - 1, self.schooling.steps)
+        along += 1
+        turn = 0.5 * (1 + math.cos(math.pi * along / self.schooling.steps))
+        size = self.schooling.step_size * 0.5**course * min(1.0, along / _WARM_UP) * (0.02 + 0.98 * turn)
         narrow, wide = self.optimiser.param_groups
         # A step moves what a unit sees by its sum over the features.
         narrow["lr"] = size * min(1.0, 64 / self.features.shape[1])
         wide["lr"] = size
 
-    def _rise_at_the_end(self) -> Float[Tensor, " g"]:
-        """How much better critics became in the last tenth of all steps."""
-        before = [value for step, value in self.looks if step <= 0.9 * self.schooling.steps]
-        return self.value - (before[-1] if before else self.value)
+    def _rise_since(self, step: float) -> Float[Tensor, " g"]:
+        """How much better critics have become since a step."""
+        before = [value for seen, value in self.looks if seen <= step]
+        return self.value - before[-1]
 
 
 def measure(
