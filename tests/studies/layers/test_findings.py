@@ -6,7 +6,8 @@ import pytest
 from tests.studies.layers.tables import N_VALID, RANDOM, planted_tables
 
 from fusiform.errors import DataError
-from fusiform.studies.layers._evidence import ABSENT, FAILS, HOLDS, UNCLEAR, Estimate, every
+from fusiform.studies._findings import ABSENT, FAILS, HOLDS, UNCLEAR, every
+from fusiform.studies.layers._evidence import over
 from fusiform.studies.layers._findings import findings
 
 # What is planted, by words of the finding: of the setup "faces", then of "objects".
@@ -312,13 +313,13 @@ def test_broken_probes_are_named(tables):
 
 
 def test_estimates():
-    estimate = Estimate.over([0.1, 0.2, np.nan, 0.3])
+    estimate = over([0.1, 0.2, np.nan, 0.3])
     assert estimate.value == pytest.approx(0.2)
     assert estimate.above(0.05) == estimate.below(0.35) == estimate.within(0.35) == HOLDS
     assert estimate.above(0.35) == estimate.within(0.05) == FAILS
     assert estimate.above(0.2) == UNCLEAR
-    assert Estimate.over([0.5]).above(0.0) == UNCLEAR
-    assert np.isnan(Estimate.over([]).value)
+    assert over([0.5]).above(0.0) == UNCLEAR
+    assert np.isnan(over([]).value)
     assert every([HOLDS, UNCLEAR, FAILS]) == FAILS
     assert every([HOLDS, UNCLEAR]) == UNCLEAR
     assert every([HOLDS, HOLDS]) == HOLDS

@@ -1,15 +1,14 @@
 """What findings about expressivity are judged on: one network's values, with intervals by bootstrap draws."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from fusiform.studies._findings import Estimate, NotMeasured
 from fusiform.studies.expressivity._asked import IRRELEVANT, role_of
 from fusiform.studies.expressivity._traces import Traces, difference, estimate
-from fusiform.studies.layers._evidence import Estimate, NotMeasured
 
 
 @dataclass(frozen=True)
@@ -117,26 +116,3 @@ class Evidence:
 
 def nats(value: Estimate) -> str:
     return f"{value.plain()} nats"
-
-
-Judge = Callable[[Evidence], tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A sentence of the paper, where it stands, when it counts as true, and who says what was measured."""
-
-    sentence: str
-    source: str
-    criterion: str
-    judge: Judge
-
-
-def finding(sentence: str, source: str, criterion: str, *, into: list[Finding]) -> Callable[[Judge], Judge]:
-    """Add the decorated judge to a list."""
-
-    def add(judge: Judge) -> Judge:
-        into.append(Finding(sentence, source, criterion, judge))
-        return judge
-
-    return add

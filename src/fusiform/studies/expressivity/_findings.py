@@ -2,13 +2,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from fusiform.studies.expressivity._evidence import Evidence, Finding
+from fusiform.studies._findings import ABSENT, Finding, findings_table
+from fusiform.studies.expressivity._evidence import Evidence
 from fusiform.studies.expressivity._findings_layers import FINDINGS as OVER_LAYERS
 from fusiform.studies.expressivity._findings_training import FINDINGS as OVER_TRAINING
 from fusiform.studies.expressivity._traces import Traces
-from fusiform.studies.layers._evidence import ABSENT, NotMeasured
-
-_COLUMNS = ["finding", "source", "network", "setup", "measured", "verdict", "criterion"]
 
 
 def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -44,36 +42,20 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     trained = traces.over_training[traces.over_training["start"] != "pretrained"]
     networks = list(dict.fromkeys([*traces.over_layers["network"], *trained["network"]])) or [""]
     setups = _setups(tables.get("layers"))
-    records = []
+    rows = []
     for network in networks:
         evidence = Evidence(network, traces)
         for each in (*OVER_LAYERS, *OVER_TRAINING):
-            said, verdict = _judged(each, evidence)
+            said, verdict = each.judged(evidence)
             if each in OVER_LAYERS and verdict != ABSENT:
                 said += _otherwise(each, network, others, verdict)
-            about = (
-                each.sentence,
-                each.source,
-                network,
-                setups.get(network, network),
-                said,
-                verdict,
-                each.criterion,
-            )
-            records.append(dict(zip(_COLUMNS, about, strict=True)))
-    return pd.DataFrame(records, columns=_COLUMNS)
+            rows.append(each.row(network, setups.get(network, network), said, verdict))
+    return findings_table(rows)
 
 
-def _judged(each: Finding, evidence: Evidence) -> tuple[str, str]:
-    try:
-        return each.judge(evidence)
-    except NotMeasured as missing:
-        return f"Not measured: {missing}.", ABSENT
-
-
-def _otherwise(each: Finding, network: str, others: Mapping[str, Traces], verdict: str) -> str:
+def _otherwise(each: Finding[Evidence], network: str, others: Mapping[str, Traces], verdict: str) -> str:
     """Which other estimators come to another verdict."""
-    judged = {name: _judged(each, Evidence(network, traces))[1] for name, traces in others.items()}
+    judged = {name: each.judged(Evidence(network, traces))[1] for name, traces in others.items()}
     told = ", ".join(f"{other} by {name}" for name, other in judged.items() if other not in (verdict, ABSENT))
     return f" Another verdict: {told}." if told else ""
 

@@ -3,12 +3,12 @@
 from itertools import pairwise
 from typing import Any
 
+from fusiform.studies._findings import Estimate, Finding, NotMeasured, every, finding
 from fusiform.studies.expressivity._asked import IRRELEVANT
-from fusiform.studies.expressivity._evidence import Evidence, Finding, finding, nats
+from fusiform.studies.expressivity._evidence import Evidence, nats
 from fusiform.studies.expressivity._traces import difference, widened
-from fusiform.studies.layers._evidence import Estimate, NotMeasured, every
 
-FINDINGS: list[Finding] = []
+FINDINGS: list[Finding[Evidence]] = []
 _CONFOUNDED = 0.3
 
 

@@ -6,14 +6,14 @@ from typing import Any
 from jaxtyping import Float
 from numpy import ndarray
 
+from fusiform.studies._findings import FAILS, HOLDS, Estimate, Finding, NotMeasured, every, finding
 from fusiform.studies.expressivity._asked import IRRELEVANT
 from fusiform.studies.expressivity._decay import NEVER, WHILE, losses
-from fusiform.studies.expressivity._evidence import Evidence, Finding, finding, nats
+from fusiform.studies.expressivity._evidence import Evidence, nats
 from fusiform.studies.expressivity._findings_layers import _correlated
 from fusiform.studies.expressivity._traces import difference, records, widened
-from fusiform.studies.layers._evidence import FAILS, HOLDS, Estimate, NotMeasured, every
 
-FINDINGS: list[Finding] = []
+FINDINGS: list[Finding[Evidence]] = []
 _EARLY = 0.2
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import norm
 
+from fusiform.studies._findings import Estimate
 from fusiform.studies.expressivity._measure import HELD_OUT
-from fusiform.studies.layers._evidence import Estimate
 from fusiform.studies.layers._rows import RANDOM_WEIGHTS
 
 _PLACE = ["network", "step", "layer", "attribute", "encoding", "estimator"]

@@ -1,79 +1,20 @@
-"""What findings are and what they are judged on: the tables of one setup, and verdicts by intervals."""
+"""What findings about layers are judged on: the tables of one setup."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from fusiform.studies._findings import Estimate, NotMeasured
 from fusiform.studies.layers._rows import RANDOM_WEIGHTS, interval, labelled
 
-HOLDS, FAILS, UNCLEAR, ABSENT = "holds", "does not hold", "unclear", "not measured"
 THIRDS = ("first", "middle", "last")
 
 
-class NotMeasured(Exception):  # noqa: N818 - not an error: it says why there is no verdict
-    """What is missing for a finding to be judged."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95% interval."""
-
-    value: float
-    lower: float
-    upper: float
-
-    @classmethod
-    def over(cls, values: Iterable[float]) -> "Estimate":
-        return cls(*interval(values))
-
-    def above(self, threshold: float) -> str:
-        """Whether the whole interval lies above a threshold, or below it."""
-        if not np.isfinite([self.lower, self.upper]).all():
-            return UNCLEAR
-        return HOLDS if self.lower > threshold else FAILS if self.upper < threshold else UNCLEAR
-
-    def below(self, threshold: float) -> str:
-        return Estimate(-self.value, -self.upper, -self.lower).above(-threshold)
-
-    def within(self, threshold: float) -> str:
-        """Whether the whole interval lies between minus and plus a threshold, or outside."""
-        return every([self.above(-threshold), self.below(threshold)])
-
-    def beyond(self, threshold: float) -> str:
-        """Whether the whole interval lies outside minus and plus a threshold, or between."""
-        return {HOLDS: FAILS, FAILS: HOLDS, UNCLEAR: UNCLEAR}[self.within(threshold)]
-
-    def points(self) -> str:
-        return self._written("{:z.1f}", unit=" points")
-
-    def change(self) -> str:
-        return self._written("{:+z.1f}", unit=" points")
-
-    def percent(self) -> str:
-        return self._written("{:z.0f}%")
-
-    def plain(self) -> str:
-        return self._written("{:z.2f}", scale=1)
-
-    def alone(self) -> str:
-        """The value in points, without unit and interval."""
-        return _signed("{:z.1f}", 100 * self.value)
-
-    def _written(self, form: str, *, scale: float = 100, unit: str = "") -> str:
-        value, lower, upper = (_signed(form, scale * each) for each in (self.value, self.lower, self.upper))
-        known = np.isfinite([self.lower, self.upper]).all()
-        return f"{value}{unit} ({f'{lower} to {upper}' if known else 'no interval'})"
-
-
-def _signed(form: str, value: float) -> str:
-    return form.format(value).replace("-", "\N{MINUS SIGN}")
-
-
-def every(verdicts: Sequence[str]) -> str:
-    """The verdict on a finding of several parts: it holds if all hold, and fails if one fails."""
-    return FAILS if FAILS in verdicts else UNCLEAR if UNCLEAR in verdicts else HOLDS
+def over(values: Iterable[float]) -> Estimate:
+    """The mean, with the interval of its bootstrap over attributes."""
+    return Estimate(*interval(values))
 
 
 @dataclass(frozen=True)
@@ -155,26 +96,3 @@ def thirds_of(table: pd.DataFrame, *names: str) -> list[pd.Series]:
         if name not in table:
             raise NotMeasured(f"no layer was probed in the {name} third of the depth")
     return [table[name] for name in names]
-
-
-Judge = Callable[[Evidence], tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A sentence of the thesis, where it stands, when it counts as true, and who says what was measured."""
-
-    sentence: str
-    source: str
-    criterion: str
-    judge: Judge
-
-
-def finding(sentence: str, source: str, criterion: str, *, into: list[Finding]) -> Callable[[Judge], Judge]:
-    """Add the decorated judge to a list."""
-
-    def add(judge: Judge) -> Judge:
-        into.append(Finding(sentence, source, criterion, judge))
-        return judge
-
-    return add

@@ -2,13 +2,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from fusiform.studies.layers._evidence import ABSENT, Evidence, NotMeasured
+from fusiform.studies._findings import findings_table
+from fusiform.studies.layers._evidence import Evidence
 from fusiform.studies.layers._findings_depth import FINDINGS as OVER_DEPTH
 from fusiform.studies.layers._findings_depth import other_training
 from fusiform.studies.layers._findings_units import FINDINGS as OF_UNITS
 from fusiform.studies.layers._rows import validation_rows
-
-_COLUMNS = ["finding", "source", "network", "setup", "measured", "verdict", "criterion"]
 
 
 def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -46,27 +45,14 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     measured, setups = _by_setup(tables.get("probes"))
     reference = next(iter(setups), None)
-    records = []
+    rows = []
     for setup, networks in (setups or {"": ()}).items():
         evidence = Evidence(setup, networks, reference, tables, measured)
         for finding in (*OVER_DEPTH, *OF_UNITS):
             if finding.judge is other_training and setup == reference and len(setups) > 1:
                 continue
-            try:
-                said, verdict = finding.judge(evidence)
-            except NotMeasured as missing:
-                said, verdict = f"Not measured: {missing}.", ABSENT
-            about = (
-                finding.sentence,
-                finding.source,
-                ", ".join(networks),
-                setup,
-                said,
-                verdict,
-                finding.criterion,
-            )
-            records.append(dict(zip(_COLUMNS, about, strict=True)))
-    return pd.DataFrame(records, columns=_COLUMNS)
+            rows.append(finding.row(", ".join(networks), setup, *finding.judged(evidence)))
+    return findings_table(rows)
 
 
 def _by_setup(probes: pd.DataFrame | None) -> tuple[pd.DataFrame | None, dict[str, tuple[str, ...]]]:

@@ -3,22 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from fusiform.studies.layers._evidence import (
-    THIRDS,
-    Estimate,
-    Evidence,
-    Finding,
-    NotMeasured,
-    by_third,
-    every,
-    finding,
-    thirds_of,
-)
+from fusiform.studies._findings import Estimate, Finding, NotMeasured, every, finding
+from fusiform.studies.layers._evidence import THIRDS, Evidence, by_third, over, thirds_of
 from fusiform.studies.layers._families import NON_BIOMETRIC, PRIMARY, SOFT
 from fusiform.studies.layers._rows import difference
 from fusiform.studies.layers._sawtooth import sawtooth_summary
 
-FINDINGS: list[Finding] = []
+FINDINGS: list[Finding[Evidence]] = []
 _AT_FIRST = 0.2
 _HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Gray_Hair")
 
@@ -32,7 +23,7 @@ _HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Gray_Hair")
 def _over_ninety(evidence: Evidence) -> tuple[str, str]:
     curves = evidence.curves()
     best = curves.groupby("attribute")["value"].max()
-    share = Estimate.over((best > 0.9).astype(float))
+    share = over((best > 0.9).astype(float))
     pairs = (curves["value"] > 0.9).mean()
     return (
         f"{(best > 0.9).sum()} of {len(best)} attributes exceed 90% at their best layer, {share.percent()}; of all "
@@ -49,7 +40,7 @@ def _over_ninety(evidence: Evidence) -> tuple[str, str]:
 )
 def _channels(evidence: Evidence) -> tuple[str, str]:
     thirds = thirds_of(by_third(_gap(evidence, "channels")), *THIRDS)
-    gaps = {name: Estimate.over(third) for name, third in zip(THIRDS, thirds, strict=True)}
+    gaps = {name: over(third) for name, third in zip(THIRDS, thirds, strict=True)}
     shown = ", ".join(f"{gap.points()} in the {name} third" for name, gap in gaps.items())
     return f"Entire layer above channels: {shown}.", every([gap.below(0.05) for gap in gaps.values()])
 
@@ -63,7 +54,7 @@ def _channels(evidence: Evidence) -> tuple[str, str]:
 )
 def _neurons(evidence: Evidence) -> tuple[str, str]:
     first, last = thirds_of(by_third(_gap(evidence, "neurons")), "first", "last")
-    shallow, deep, more = Estimate.over(first), Estimate.over(last), Estimate.over(first - last)
+    shallow, deep, more = over(first), over(last), over(first - last)
     return (
         f"Entire layer above neurons: {shallow.points()} in the first third, {deep.points()} in the last; the "
         f"difference is {more.points()}.",
@@ -83,7 +74,7 @@ def _plateau(evidence: Evidence) -> tuple[str, str]:
     early = curves[curves["third"] == "first"].groupby("attribute")["value"].max()
     if not len(early):
         raise NotMeasured("no layer was probed in the first third of the depth")
-    rise = Estimate.over((best - early).dropna())
+    rise = over((best - early).dropna())
     return f"The best layer is {rise.points()} above the best of the first third.", rise.below(0.03)
 
 
@@ -154,7 +145,7 @@ def other_training(evidence: Evidence) -> tuple[str, str]:
     mine, other = evidence.curves(), evidence.curves(setup=evidence.reference)
     at_first, place = _at_first(other, mine)
     (last,) = thirds_of(by_third(other) - by_third(mine), "last")
-    at_last = Estimate.over(last)
+    at_last = over(last)
     return (
         f"'{evidence.reference}' is {at_first.points()} above '{evidence.setup}' at the {place}, and {at_last.points()} in the "
         "last third.",
@@ -234,7 +225,7 @@ def _non_biometric_fall(evidence: Evidence) -> tuple[str, str]:
 def _sawtooth(evidence: Evidence) -> tuple[str, str]:
     table = evidence.table("sawtooth", ["network", "block", "attribute", "dip"])
     by_attribute = table.assign(dips=table["dip"] > 0).groupby("attribute")[["dip", "dips"]].mean()
-    dip, share = Estimate.over(by_attribute["dip"]), Estimate.over(by_attribute["dips"])
+    dip, share = over(by_attribute["dip"]), over(by_attribute["dips"])
     return (
         f"The mean dip is {dip.points()} over {table['block'].nunique()} blocks; {share.percent()} of all pairs of block and "
         "attribute dip.",
@@ -289,12 +280,12 @@ def _at_first(curves: pd.DataFrame, other: pd.DataFrame) -> tuple[Estimate, str]
     if not len(gap):
         raise NotMeasured("the two have no attribute in common")
     where = f"first probed layer ({place})" if place == at else f"first probed layers ({place}; {at})"
-    return Estimate.over(gap), where
+    return over(gap), where
 
 
 def _change(curves: pd.DataFrame) -> Estimate:
     first, last = thirds_of(by_third(curves), "first", "last")
-    return Estimate.over((last - first).dropna())
+    return over((last - first).dropna())
 
 
 def _half_width(evidence: Evidence, attribute: str, layer: str | None = None) -> float:

@@ -3,19 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from fusiform.studies.layers._evidence import (
-    UNCLEAR,
-    Estimate,
-    Evidence,
-    Finding,
-    NotMeasured,
-    every,
-    finding,
-)
+from fusiform.studies._findings import UNCLEAR, Estimate, Finding, NotMeasured, every, finding
+from fusiform.studies.layers._evidence import Evidence, over
 from fusiform.studies.layers._rows import correlations
 from fusiform.studies.layers._vip import vip_summary
 
-FINDINGS: list[Finding] = []
+FINDINGS: list[Finding[Evidence]] = []
 _NEURONS_NEAR_BASELINE = ("Male", "Eyeglasses", "Wearing_Hat")
 
 
@@ -50,8 +43,8 @@ def _single_neurons(evidence: Evidence) -> tuple[str, str]:
 )
 def _order_of_units(evidence: Evidence) -> tuple[str, str]:
     channel, neuron = _unit_gaps(evidence)
-    second = Estimate.over(neuron - channel)
-    first = Estimate.over(channel)
+    second = over(neuron - channel)
+    first = over(channel)
     return (
         f"The best channel is {first.points()} below the best layer; the best neuron {second.points()} below the best channel.",
         every([first.above(0.0), second.above(0.0)]),
@@ -65,7 +58,7 @@ def _order_of_units(evidence: Evidence) -> tuple[str, str]:
     into=FINDINGS,
 )
 def _size_of_gaps(evidence: Evidence) -> tuple[str, str]:
-    channel, neuron = (Estimate.over(gap) for gap in _unit_gaps(evidence))
+    channel, neuron = (over(gap) for gap in _unit_gaps(evidence))
     return (
         f"Below the best layer: channel {channel.points()}, neuron {neuron.points()}.",
         every([channel.below(0.04), neuron.below(0.08)]),
@@ -118,7 +111,7 @@ def _vip_histogram(evidence: Evidence) -> tuple[str, str]:
     fit = above[keys].drop_duplicates().assign(r2=np.where(r < 0, r**2, 0.0 * r)).dropna(subset=["r2"])
     if not len(fit):
         raise NotMeasured("no histogram has three bins above 1")
-    linear = Estimate.over(fit.groupby("attribute")["r2"].mean())
+    linear = over(fit.groupby("attribute")["r2"].mean())
     share = table.loc[table["low"] >= 0.999, "count"].sum() / max(1, table["count"].sum())
     return (
         f"{100 * share:.1f}% of the neurons have a VIP above 1; squared correlation {linear.plain()} over {len(fit)} histograms.",
@@ -136,7 +129,7 @@ def _ablation(evidence: Evidence) -> tuple[str, str]:
     table = evidence.table("ablation", ["network", "selection", "share", "attribute", "unit_kind", "drop"])
     table = table[table["share"] == table["share"].max()]
     drops = {
-        (selection, unit_kind): Estimate.over(group.groupby("attribute")["drop"].mean())
+        (selection, unit_kind): over(group.groupby("attribute")["drop"].mean())
         for (selection, unit_kind), group in table.groupby(["selection", "unit_kind"], sort=False)
     }
     if ("top", "layer") not in drops:
