@@ -38,7 +38,8 @@ def over_layers(material: Material, figures: Figures) -> Section:
     text = [
         "How much each layer says about each attribute, in nats (figure 3 of the paper). Solid lines and bands: the mean "
         "over restarts on images that the estimating networks were not trained on, and its 95% interval. Dotted lines: the "
-        "same on their training images, which is what the paper reports. Grey: the same network with random weights.",
+        "same on their training images, which is what the paper reports."
+        + (" Grey: the same network with random weights." if material.has_control else ""),
         PROCESSING,
     ]
     alone_text = [
@@ -249,7 +250,7 @@ def _correlations(found: pd.DataFrame, name: str, over: str) -> Block:
             interval_cell(row["lower"], row["upper"]),
             value_cell(row["spearman"]),
             (row["n"], count(row["n"])),
-            (row["p_value"], number(row["p_value"], 3)),
+            (row["p_value"], "<0.001" if row["p_value"] < 0.001 else number(row["p_value"], 3)),
         ]
         for row in rows.to_dict("records")
     ]

@@ -81,6 +81,12 @@ class Material:
         """Networks whose layers were measured, in order, without random-weights controls."""
         return self.networks_of("expressivity")
 
+    @property
+    def has_control(self) -> bool:
+        """Whether networks with random weights were measured too."""
+        table = self.tables.get("expressivity")
+        return table is not None and bool(table["network"].astype(str).str.endswith(CONTROL_ENDING).any())
+
     def networks_of(self, name: str) -> list[str]:
         """Give the networks of a table; none where the table is missing."""
         if name not in self.tables:
