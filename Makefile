@@ -33,7 +33,7 @@ lint: .venv/.installed-lint
 	$(BIN)/lint-imports
 
 bench: .venv/.installed-test
-	cd benchmarks && for name in startup taps render probe network pls memory expressivity; do echo "== $$name"; ../$(BIN)/python $$name.py || exit 1; done
+	cd benchmarks && for name in startup taps render probe network pls memory expressivity dissection; do echo "== $$name"; ../$(BIN)/python $$name.py || exit 1; done
 
 clean:
 	rm -rf .venv runs

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fusiform.errors import DataError, NetworkError, RunError, SpecError, WeightsError
 from fusiform.faces import Attribute
+from fusiform.networks import load_network
 from fusiform.networks.training import Recipe, load_training, train
 from fusiform.networks.training import _loop as loop
 from fusiform.statistics import verification_auc
@@ -388,12 +389,60 @@ def test_bad_input(tmp_path, spoil, error, text):
     assert not (tmp_path / "t").exists()
 
 
-def test_continuous_attributes_are_refused(tmp_path):
-    faces = squares()
-    faces.schema["age"] = Attribute("continuous", unit="years")
-    faces.table["age"] = 1.0
-    with pytest.raises(DataError, match="'age' is continuous"):
-        run(tmp_path / "t", faces=faces, attribute="age")
+def reddish(seed=0, prefix="p"):
+    """Squares with a continuous attribute that their colour says, some of it missing."""
+    faces = squares(24, 3, seed=seed, prefix=prefix)
+    faces.schema["redness"] = Attribute("continuous", unit="%")
+    faces.table["redness"] = 1000 + faces.pixels[:, 0].double().mean((1, 2)).numpy()
+    faces.table.loc[0, "redness"] = np.nan
+    return faces
+
+
+def test_a_continuous_attribute_is_regressed_in_its_own_unit(tmp_path):
+    faces, unseen = reddish(), reddish(1, "v")
+    recipe = replace(LEARN, learning_rate=0.05, brightness=0.0, epochs=12)
+    given = {"attribute": "redness", "validation": unseen}
+    with pytest.raises(StoppedError):
+        train(Tiny, faces, recipe, tmp_path / "t", progress=StopAt(40), **given)
+    result = train(Tiny, faces, recipe, tmp_path / "t", **given)
+    assert same(result.best, train(Tiny, faces, recipe, tmp_path / "whole", **given).best)
+    asked = result.record["request"]
+    assert (asked["kind"], asked["classes"], asked["n_images"]) == ("continuous", [], 71)
+    assert result.table["accuracy"].isna().all()
+    assert result.table["valid_auc"].max() > 0.9
+    net = result.load(network=Tiny)
+    assert (net.card.head, net.card.classes) == ("values", ("redness",))
+    truth = unseen.table["redness"].to_numpy()[1:]
+    with torch.no_grad():
+        said = net(net.prepare(unseen.images(range(1, 72))))[:, 0].double().numpy()
+    assert ((said - truth) ** 2).mean() < 0.5 * truth.var()
+
+
+def test_one_value_is_nothing_to_learn(tmp_path):
+    faces = reddish()
+    with pytest.raises(DataError, match=r"'redness' is continuous, so 'identity\+redness' names no classes"):
+        run(tmp_path / "t", faces=faces, attribute="identity+redness")
+    faces.table["redness"] = 1.0
+    with pytest.raises(
+        DataError, match="'redness' of 'squares' has 1 value over 72 labelled images; at least 2"
+    ):
+        run(tmp_path / "t", faces=faces, attribute="redness")
+
+
+def test_training_begins_from_the_weights_that_are_named(tmp_path):
+    net = load_network("resnet10?width=4&variant=small")
+    save_file(net.randomized(7).module.state_dict(), tmp_path / "w.safetensors")
+    spec = f"resnet10?width=4&variant=small&weights={tmp_path}/w.safetensors"
+    recipe = replace(RECIPE, epochs=1, batch_size=24, learning_rate=1e-9)
+    result = train(spec, squares(), recipe, tmp_path / "t")
+    assert same(result.path(step=0), tmp_path / "w.safetensors")
+    asked = result.record["request"]
+    assert asked["network"] == "resnet10?width=4&variant=small"
+    assert len(asked["start"]["digest"]) == 64
+    (tmp_path / "w.safetensors").unlink()
+    assert result.load(step=0).n_parameters == net.n_parameters
+    with pytest.raises(WeightsError, match="There are no weights"):
+        train(spec, squares(), recipe, tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -401,7 +450,8 @@ def test_continuous_attributes_are_refused(tmp_path):
     [
         (lambda: nn.Conv2d(3, 4, 3), NetworkError, r"shape \(n, d\).*got shape \(2, 4, 14, 14\)"),
         (lambda: nn.Linear(5, 4), NetworkError, "does not run on images of 16 x 16"),
-        ("demo?weights=a.safetensors", SpecError, "begins with fresh ones"),
+        ("demo?checkpoint=0", SpecError, "trained from fresh weights"),
+        ("demo?weights=a.safetensors", WeightsError, r"no weights 'a\.safetensors'"),
         ("timm:resnet5O", SpecError, "did you mean 'resnet5"),
     ],
 )

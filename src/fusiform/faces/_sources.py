@@ -232,7 +232,7 @@ def array_images(
         pixels.append(np.ascontiguousarray(array.transpose(1, 2, 0)))
     if points is not None and np.shape(points) not in ((len(pixels), 68, 2), (len(pixels), 5, 2)):
         raise DataError(f"Points must have shape ({len(pixels)}, 68 or 5, 2); got {np.shape(points)}.")
-    held = {part: [np.array(mask, dtype=bool) for mask in each] for part, each in masks.items()}
+    held = {part: [np.asarray(mask).astype(bool) for mask in each] for part, each in masks.items()}
     for part, each in held.items():
         if [mask.shape for mask in each] != [image.shape[:2] for image in pixels]:
             raise DataError(f"The masks of '{part}' must be as many and as large as the images.")

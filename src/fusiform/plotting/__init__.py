@@ -28,6 +28,18 @@ Of a study of expressivity:
 * `expressivity_and_error`: beside the errors of linear probes.
 * `expressivity_by_estimator`, `expressivity_calibration`, `critic_curves`: whether it can be trusted.
 
+Of a study of dissection:
+
+* `dissection_coverage`: interpretable units over the layers.
+* `dissection_regions`, `dissection_concepts`: units per region, kind and concept, with the global groups they share.
+* `dissection_bias`: which local concepts share units with which global groups.
+* `dictionary_histogram`: images per concept of a Face Dictionary.
+
+Of a study of planted bias:
+
+* `planted_counts`: units, regions, accuracies and top images over the strength of the bias.
+* `planted_probabilities`, `planted_biased`: what units of every stage prefer.
+
 `contact_sheet` draws many images on one page, as a picture for a file instead.
 
 What is drawn is selected by `fusiform.plotting.tables`; colours and the figures' look are in
@@ -40,6 +52,9 @@ from fusiform.plotting._best_units import average_accuracies, best_units
 from fusiform.plotting._conditions import confounded_values, geometry_over_depth, selectivity_over_depth
 from fusiform.plotting._contact_sheet import contact_sheet
 from fusiform.plotting._depth import accuracy_over_depth
+from fusiform.plotting._dissection import dissection_coverage, dissection_regions
+from fusiform.plotting._dissection_bias import dissection_bias
+from fusiform.plotting._dissection_concepts import dictionary_histogram, dissection_concepts
 from fusiform.plotting._experiments import (
     ablation_drops,
     branching_depths,
@@ -63,6 +78,8 @@ from fusiform.plotting._expressivity_trust import (
 from fusiform.plotting._faces import example_faces
 from fusiform.plotting._families import families_over_depth
 from fusiform.plotting._heatmap import layer_attribute_heatmap
+from fusiform.plotting._planted_bias import planted_counts
+from fusiform.plotting._planted_bias_units import planted_biased, planted_probabilities
 from fusiform.plotting._sawtooth import sawtooth_dips, sawtooth_over_depth
 from fusiform.plotting._setups import setups_over_depth
 from fusiform.plotting._units import unit_panels, units_over_depth
@@ -80,6 +97,11 @@ __all__ = [
     "consistency_over_depth",
     "contact_sheet",
     "critic_curves",
+    "dictionary_histogram",
+    "dissection_bias",
+    "dissection_concepts",
+    "dissection_coverage",
+    "dissection_regions",
     "example_faces",
     "expressivity_and_error",
     "expressivity_by_attribute",
@@ -95,6 +117,9 @@ __all__ = [
     "gained_depths",
     "geometry_over_depth",
     "layer_attribute_heatmap",
+    "planted_biased",
+    "planted_counts",
+    "planted_probabilities",
     "sawtooth_dips",
     "sawtooth_over_depth",
     "selectivity_over_depth",

@@ -1,17 +1,12 @@
-import base64
 import json
-from io import BytesIO
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from fusiform.report._format import missing, scalar
+from fusiform.report._pictures import embedded
 from fusiform.runs import Run
 
 _MOST_EXAMPLES = 24
 _FACTS_OF_EXAMPLE = 5
-_EMBEDDED_AS_IT_IS = 80_000
-_THUMBNAIL_PX = 224
 
 
 def examples(run: Run) -> list[dict[str, Any]]:
@@ -24,27 +19,13 @@ def examples(run: Run) -> list[dict[str, Any]]:
     found = []
     for entry in listed[:_MOST_EXAMPLES] if isinstance(listed, list) else []:
         # Only what lies in the folder itself, whatever the list says.
-        path = folder / str(entry.get("file", "")).replace("\\", "/").rpartition("/")[2]
-        try:
-            source = _data_uri(path.read_bytes())
-        except (OSError, UnidentifiedImageError):
+        name = str(entry.get("file", "")).replace("\\", "/").rpartition("/")[2]
+        source = embedded(run, name)
+        if source is None:
             continue
-        found.append(_example(source, str(entry.get("image_id", path.stem)), entry.get("attributes") or {}))
+        image_id = str(entry.get("image_id", name.rpartition(".")[0]))
+        found.append(_example(source, image_id, entry.get("attributes") or {}))
     return found
-
-
-def _data_uri(content: bytes) -> str:
-    with Image.open(BytesIO(content)) as image:
-        kind = image.format or ""
-        if kind not in ("PNG", "JPEG") or len(content) > _EMBEDDED_AS_IT_IS:
-            small = image.convert("RGB")
-            small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-            buffer = BytesIO()
-            small.save(buffer, format="JPEG", quality=88)
-            kind, content = "JPEG", buffer.getvalue()
-        else:
-            image.load()
-    return f"data:image/{kind.lower()};base64," + base64.b64encode(content).decode("ascii")
 
 
 def _example(source: str, image_id: str, attributes: dict[str, Any]) -> dict[str, Any]:

@@ -50,11 +50,33 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A part of a section: a figure, small panels or a table, under a heading of its own.
+class Picture:
+    """A picture as a data URI, what it shows for those who do not see it, and what stands below."""
 
-    ``setup`` names the network that it is about, so that the reader can choose one; ``pick`` names the attributes of
-    which the figure shows one at a time.
+    source: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of many things that the reader searches, such as a unit of a network; `text` is what is searched."""
+
+    title: str
+    text: str
+    detail: str = ""
+    pictures: Sequence[Picture] = ()
+    where: Picture | None = None
+    facts: Sequence[tuple[str, str]] = ()
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a section: a figure, small panels, pictures, cards or a table, under a heading of its own.
+
+    ``setup`` names the network that it is about, so that the reader can choose one; ``pick`` names the attributes, and
+    ``layers`` the layers, of which the figure shows one at a time. A ``wide`` figure scrolls on a narrow screen.
     """
 
     title: str = ""
@@ -63,6 +85,11 @@ class Block:
     plot: str | None = None
     label: str = ""
     pick: Sequence[str] = ()
+    layers: Sequence[str] = ()
+    wide: bool = False
+    pictures: Sequence[Picture] = ()
+    cards: Sequence[Card] = ()
+    suggestions: Sequence[str] = ()
     panels: Sequence[dict[str, Any]] = ()
     key: Sequence[tuple[str, str]] = ()
     table: Table | None = None

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from fusiform.errors import DataError, nearest
@@ -20,29 +20,29 @@ class Labels:
     ----------
     rows : int array, shape (n,)
         Images whose class is known.
-    codes : int array, shape (n,)
-        The class of each of them.
+    codes : int or float array, shape (n,)
+        The class of each of them; its value where continuous.
     classes : tuple of str
-        Names of the classes, in the order of their codes.
+        Names of the classes, in the order of their codes; empty where continuous.
     kind : str
-        ``"identity"``, ``"categorical"`` or ``"binary"``.
+        ``"identity"``, ``"categorical"``, ``"binary"`` or ``"continuous"``.
     """
 
     rows: Int[ndarray, " n"]
-    codes: Int[ndarray, " n"]
+    codes: Int[ndarray, " n"] | Float[ndarray, " n"]
     classes: tuple[str, ...]
     kind: str
 
 
 def read_labels(faces: "FaceSet", attribute: str, *, classes: tuple[str, ...] | None = None) -> Labels:
-    """Read the classes of a set's images.
+    """Read the classes, or values, of a set's images.
 
     Parameters
     ----------
     faces : FaceSet
         The images.
     attribute : str
-        A binary, categorical or identity attribute.
+        An attribute; or several that have classes, with ``+`` between, whose combinations are the classes.
     classes : tuple of str, optional
         The classes of a training set that the codes are to follow; by default those that occur, sorted.
 
@@ -54,29 +54,34 @@ def read_labels(faces: "FaceSet", attribute: str, *, classes: tuple[str, ...] | 
     Raises
     ------
     DataError
-        If there is no such attribute, it is continuous, it has fewer than two classes, or a class is
-        not among `classes`.
+        If there is no such attribute, it has fewer than two classes or values, a class is not among
+        `classes`, or a continuous one is to be combined.
     """
-    if attribute not in faces.schema:
-        raise DataError(
-            f"'{faces.name}' has no attribute '{attribute}' to learn; {nearest(attribute, faces.schema)}"
-        )
-    kind = faces.schema[attribute].kind
-    if kind == "continuous":
-        raise DataError(
-            f"'{attribute}' is continuous; training with softmax needs classes. Choose a binary, categorical "
-            "or identity attribute, or cut it into classes first."
-        )
-    column = faces.table[attribute].reset_index(drop=True)
-    known = column.notna().to_numpy()
+    names = attribute.split("+")
+    for name in names:
+        if name not in faces.schema:
+            raise DataError(
+                f"'{faces.name}' has no attribute '{name}' to learn; {nearest(name, faces.schema)}"
+            )
+    table = faces.table[names].reset_index(drop=True)
+    known = table.notna().all(axis=1).to_numpy()
+    kinds = [faces.schema[name].kind for name in names]
+    if "continuous" in kinds:
+        if len(names) > 1:
+            raise DataError(
+                f"'{names[kinds.index('continuous')]}' is continuous, so '{attribute}' names no classes; cut it into "
+                "classes first, or leave it out."
+            )
+        values = table[attribute].to_numpy(dtype=np.float64, na_value=np.nan)
+        rows = np.flatnonzero(np.isfinite(values))
+        _need_two(faces, attribute, len(np.unique(values[rows])), "value", len(rows))
+        return Labels(rows, values[rows], (), "continuous")
     rows = np.flatnonzero(known)
-    values = column[known].astype("string")
-    found = tuple(sorted(values.unique().tolist()))
-    if len(found) < 2:
-        raise DataError(
-            f"'{attribute}' of '{faces.name}' has {len(found)} class{'' if len(found) == 1 else 'es'} over "
-            f"{len(rows)} labelled images; at least 2 are needed to learn it."
-        )
+    texts = table.loc[known, names[0]].astype("string")
+    for name in names[1:]:
+        texts = texts + "/" + table.loc[known, name].astype("string")
+    found = tuple(sorted(texts.unique().tolist()))
+    _need_two(faces, attribute, len(found), "class", len(rows))
     if classes is None:
         classes = found
     elif strangers := sorted(set(found) - set(classes)):
@@ -84,8 +89,17 @@ def read_labels(faces: "FaceSet", attribute: str, *, classes: tuple[str, ...] | 
             f"'{attribute}' of '{faces.name}' has the class '{strangers[0]}', which the training set lacks"
             f"{f', and {len(strangers) - 1} more' if len(strangers) > 1 else ''}. Leave those images out."
         )
-    codes = pd.Categorical(values, categories=list(classes)).codes.astype(np.int64)
-    return Labels(rows, codes, classes, kind)
+    codes = pd.Categorical(texts, categories=list(classes)).codes.astype(np.int64)
+    return Labels(rows, codes, classes, kinds[0] if len(kinds) == 1 else "categorical")
+
+
+def _need_two(faces: "FaceSet", attribute: str, count: int, what: str, labelled: int) -> None:
+    if count < 2:
+        plural = "" if count == 1 else "es" if what == "class" else "s"
+        raise DataError(
+            f"'{attribute}' of '{faces.name}' has {count} {what}{plural} over {labelled} labelled images; at least 2 "
+            "are needed to learn it."
+        )
 
 
 def check_other_people(faces: "FaceSet", validation: "FaceSet") -> None:

@@ -190,7 +190,7 @@ def _identification(
     classes = read_labels(learnt, "identity").classes
     labels = read_labels(kept, "identity", classes=classes)
     weights = read_tensors(result.best.with_name("classifier.safetensors")).tensors
-    head = make_head(recipe, weights["weight"].shape[1], len(classes))
+    head = make_head(recipe, weights["weight"].shape[1], "identity", len(classes))
     head.load_state_dict(weights)
     with torch.no_grad():
         logits = head(embed_all(module, Pixels(kept, recipe.shortest_side, 0), labels.rows, recipe))

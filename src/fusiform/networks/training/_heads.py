@@ -1,9 +1,13 @@
+import math
+
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusiform.networks.training._recipe import Recipe
+from fusiform.networks.training._triplets import TripletHead
 
 
 class LinearHead(nn.Linear):
@@ -25,6 +29,10 @@ class LinearHead(nn.Linear):
             The mean over the images.
         """
         return F.cross_entropy(logits, codes)
+
+    def hits(self, logits: Float[Tensor, "n k"], codes: Int[Tensor, " n"]) -> float:
+        """Count the images whose class is named rightly."""
+        return _right(logits, codes)
 
 
 class CosineHead(nn.Module):
@@ -85,22 +93,102 @@ class CosineHead(nn.Module):
         penalty = F.one_hot(codes, logits.shape[1]) * (self.scale * self.margin)
         return F.cross_entropy(logits - penalty, codes)
 
+    def hits(self, logits: Float[Tensor, "n k"], codes: Int[Tensor, " n"]) -> float:
+        """Count the images whose class is named rightly."""
+        return _right(logits, codes)
 
-def make_head(recipe: Recipe, features: int, classes: int) -> LinearHead | CosineHead:
-    """Make the classifier that sits on the network while it is trained.
+
+def _right(logits: Float[Tensor, "n k"], codes: Int[Tensor, " n"]) -> float:
+    return float((logits.detach().argmax(dim=1) == codes).sum())
+
+
+class ValueHead(nn.Module):
+    """A continuous attribute on a linear layer, which learns the standardised value.
+
+    Parameters
+    ----------
+    features : int
+        Length of the embedding.
+    """
+
+    # Of the attribute over the training images; part of the weights.
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("deviation", torch.tensor(1.0))
+
+    def standardise(self, values: Float[ndarray, " n"]) -> None:
+        """Take mean and deviation from the training images' values."""
+        self.mean.fill_(float(values.mean()))
+        self.deviation.fill_(float(values.std()))
+
+    def forward(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n 1"]:
+        """Give the values.
+
+        Parameters
+        ----------
+        embedding : float tensor, shape (n, d)
+            Of the faces.
+
+        Returns
+        -------
+        float tensor, shape (n, 1)
+            In the attribute's unit.
+        """
+        return self.linear(embedding) * self.deviation + self.mean
+
+    def loss(self, values: Float[Tensor, "n 1"], truth: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+        """Give the squared error of the standardised value.
+
+        Parameters
+        ----------
+        values : float tensor, shape (n, 1)
+            What the head gave.
+        truth : float tensor, shape (n,)
+            The true values.
+
+        Returns
+        -------
+        float tensor, shape ()
+            The mean over the images.
+        """
+        return ((values[:, 0] - truth) / self.deviation).square().mean()
+
+    def hits(self, values: Float[Tensor, "n 1"], truth: Float[Tensor, " n"]) -> float:
+        """Give NaN, for a value is not right or wrong."""
+        return math.nan
+
+
+Head = LinearHead | CosineHead | ValueHead | TripletHead
+
+
+def make_head(recipe: Recipe, features: int, kind: str, classes: int) -> Head:
+    """Make what sits on the network while it is trained.
 
     Parameters
     ----------
     recipe : Recipe
         Says which.
-    features, classes : int
-        Length of the embedding; number of classes.
+    features : int
+        Length of the embedding.
+    kind : str
+        Of what is learnt: a continuous attribute is regressed, whatever the recipe says.
+    classes : int
+        Number of classes, of what has them.
 
     Returns
     -------
     nn.Module
-        With `loss(logits, codes)`.
+        With ``loss(outputs, codes)`` and ``hits(outputs, codes)``.
     """
+    if kind == "continuous":
+        return ValueHead(features)
+    if recipe.head == "triplet":
+        return TripletHead(margin=recipe.margin)
     if recipe.head == "linear":
         return LinearHead(features, classes)
     return CosineHead(features, classes, scale=recipe.scale, margin=recipe.margin)

@@ -9,19 +9,21 @@ from torch import Tensor, nn
 
 from fusiform.errors import RunError
 from fusiform.networks.training._classes import Labels
-from fusiform.networks.training._folder import TrainingFolder, read_tensors, write_tensors
-from fusiform.networks.training._heads import CosineHead, LinearHead
+from fusiform.networks.training._folder import TrainingFolder, write_tensors
+from fusiform.networks.training._heads import Head
 from fusiform.networks.training._measure import validation_auc
 from fusiform.networks.training._pixels import Pixels, training_batch
 from fusiform.networks.training._plan import (
     Plateau,
     augmentation_stream,
-    epoch_order,
+    epoch_batches,
+    epoch_steps,
     learning_rate,
     log_spaced_steps,
     torch_seed,
 )
 from fusiform.networks.training._recipe import Recipe
+from fusiform.networks.training._state import restore_state, save_state
 
 
 class Trainer:
@@ -34,9 +36,9 @@ class Trainer:
     Parameters
     ----------
     trunk, head : nn.Module
-        The network with fresh weights, and its classifier.
+        The network as it begins, and what sits on it.
     pixels, labels : Pixels and Labels
-        Images and classes to learn.
+        Images, and classes or values to learn.
     validation : (Pixels, Labels) or None
         Images and classes to measure on.
     recipe : Recipe
@@ -54,7 +56,7 @@ class Trainer:
     def __init__(
         self,
         trunk: nn.Module,
-        head: LinearHead | CosineHead,
+        head: Head,
         pixels: Pixels,
         labels: Labels,
         validation: tuple[Pixels, Labels] | None,
@@ -73,11 +75,12 @@ class Trainer:
         self.pixels, self.labels, self.validation = pixels, labels, validation
         self.recipe, self.folder, self.seed, self.device = recipe, folder, seed, device
         self.save_seconds = save_minutes * 60
-        self.optimizer = _optimizer(recipe, self.model)
-        self.epoch_steps = max(1, len(labels.rows) // recipe.batch_size)
+        self.optimizer = make_optimizer(recipe, self.model)
+        self.epoch_steps = epoch_steps(labels, recipe)
         self.total = recipe.epochs * self.epoch_steps
         self.kept_steps = log_spaced_steps(self.total, recipe.checkpoints, first=recipe.first_checkpoint)
-        self.codes = torch.from_numpy(labels.codes)
+        codes = torch.from_numpy(labels.codes)
+        self.codes = codes.float() if labels.kind == "continuous" else codes
         self.plateau = Plateau(patience=recipe.plateau_patience, threshold=recipe.plateau_threshold)
         self.step = 0
         self.rows: list[dict[str, Any]] = []
@@ -104,15 +107,12 @@ class Trainer:
             self._mark()
         self.model.train()
         saved = time.monotonic()
-        order = None
+        batches = None
         while self.step < self.total:
             epoch, position = divmod(self.step, self.epoch_steps)
-            if order is None or position == 0:
-                count = self.epoch_steps * self.recipe.batch_size
-                order = epoch_order(
-                    self.labels.codes, count, sampling=self.recipe.sampling, seed=self.seed, epoch=epoch
-                ).reshape(self.epoch_steps, self.recipe.batch_size)
-            self._take_step(order[position])
+            if batches is None or position == 0:
+                batches = epoch_batches(self.labels, self.recipe, seed=self.seed, epoch=epoch)
+            self._take_step(batches[position])
             self.step += 1
             if self.step % self.epoch_steps == 0:
                 self.plateau.update(self.epoch_sums.mean_loss)
@@ -136,8 +136,8 @@ class Trainer:
         x = x.to(self.device, memory_format=torch.channels_last)
         codes = self.codes[draws].to(self.device)
         torch.manual_seed(torch_seed(self.seed, self.step))
-        logits = self.model(x)
-        loss = self.head.loss(logits, codes)
+        outputs = self.model(x)
+        loss = self.head.loss(outputs, codes)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise RunError(
@@ -147,7 +147,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
-        correct = int((logits.detach().argmax(dim=1) == codes).sum())
+        correct = self.head.hits(outputs, codes)
         for sums in (self.since_row, self.epoch_sums):
             sums.add(value, correct, len(draws))
 
@@ -192,46 +192,34 @@ class Trainer:
         return (self.trunk if self.labels.kind == "identity" else self.model).state_dict()
 
     def _save_state(self) -> None:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items() if v is not None}
         values = {
             "step": self.step,
             "rows": [{k: _plain(v) for k, v in row.items()} for row in self.rows],
             "best": [self.best_step, _plain(self.best_auc)],
             "plateau": [self.plateau.best, self.plateau.stalled, self.plateau.drops],
-            "since_row": self.since_row.values(),
-            "epoch_sums": self.epoch_sums.values(),
+            "since_row": [_plain(v) for v in self.since_row.values()],
+            "epoch_sums": [_plain(v) for v in self.epoch_sums.values()],
         }
         # The last file of a mark: until it stands, the work since the state before is done again.
-        write_tensors(self.folder.state_path(self.seed), tensors, values)
+        save_state(self.folder.state_path(self.seed), self.model, self.optimizer, values)
 
     def _restore(self) -> None:
-        tensors, values = read_tensors(self.folder.state_path(self.seed))
-        self.model.load_state_dict(
-            {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        )
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                slots.setdefault(int(index), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        values = restore_state(self.folder.state_path(self.seed), self.model, self.optimizer)
         self.step = values["step"]
         self.rows = [{k: _number(v) for k, v in row.items()} for row in values["rows"]]
         self.best_step, self.best_auc = values["best"][0], _number(values["best"][1])
         self.plateau.best, self.plateau.stalled, self.plateau.drops = values["plateau"]
-        self.since_row, self.epoch_sums = _Sums(*values["since_row"]), _Sums(*values["epoch_sums"])
+        self.since_row = _Sums(*map(_number, values["since_row"]))
+        self.epoch_sums = _Sums(*map(_number, values["epoch_sums"]))
 
 
 class _Sums:
     """Sums of loss and hits over training images."""
 
-    def __init__(self, loss: float = 0.0, correct: int = 0, count: int = 0) -> None:
+    def __init__(self, loss: float = 0.0, correct: float = 0.0, count: int = 0) -> None:
         self.loss, self.correct, self.count = loss, correct, count
 
-    def add(self, loss: float, correct: int, count: int) -> None:
+    def add(self, loss: float, correct: float, count: int) -> None:
         self.loss += loss * count
         self.correct += correct
         self.count += count
@@ -244,11 +232,25 @@ class _Sums:
     def accuracy(self) -> float:
         return self.correct / self.count if self.count else math.nan
 
-    def values(self) -> list[float | int]:
+    def values(self) -> list[float]:
         return [self.loss, self.correct, self.count]
 
 
-def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Make who takes the steps; weight decay is for weights with two axes and more.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says which.
+    model : nn.Module
+        What is trained.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+        SGD or AdamW.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},

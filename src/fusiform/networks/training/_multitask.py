@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from fusiform.errors import DataError, NetworkError, SpecError
 from fusiform.networks.training._features import feature_layer
 from fusiform.networks.training._folder import TrainingFolder, read_tensors, write_tensors
-from fusiform.networks.training._loop import _optimizer
+from fusiform.networks.training._loop import make_optimizer
 from fusiform.networks.training._pixels import Pixels, training_batch
 from fusiform.networks.training._plan import augmentation_stream, epoch_order, learning_rate, torch_seed
 from fusiform.networks.training._recipe import Recipe
@@ -288,7 +288,7 @@ class _Training:
     ) -> None:
         self.model, self.tasks, self.values, self.n_train = model, tasks, values, n_train
         self.pixels, self.recipe, self.folder, self.seed = pixels, recipe, folder, seed
-        self.optimizer = _optimizer(recipe, model)
+        self.optimizer = make_optimizer(recipe, model)
         self.targets = torch.from_numpy(values.astype(np.float32))
         self.epoch_steps = max(1, n_train // recipe.batch_size)
         self.total = recipe.epochs * self.epoch_steps

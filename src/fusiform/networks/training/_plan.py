@@ -5,7 +5,9 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from fusiform.networks.training._classes import Labels
 from fusiform.networks.training._recipe import Recipe
+from fusiform.networks.training._triplets import class_batches, triplet_steps
 
 # Purposes of random numbers: one stream each, so that one more draw here moves nothing there.
 _ORDER, _IMAGES, _AUGMENT, _TORCH = range(4)
@@ -169,6 +171,56 @@ class Plateau:
         self.stalled += 1
         if self.stalled > self.patience:
             self.stalled, self.drops = 0, self.drops + 1
+
+
+def epoch_steps(labels: Labels, recipe: Recipe) -> int:
+    """Say how many batches an epoch has.
+
+    Parameters
+    ----------
+    labels : Labels
+        Of the training images.
+    recipe : Recipe
+        Says how batches are made.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return (
+        triplet_steps(recipe) if recipe.head == "triplet" else max(1, len(labels.rows) // recipe.batch_size)
+    )
+
+
+def epoch_batches(labels: Labels, recipe: Recipe, *, seed: int, epoch: int) -> Int[ndarray, "steps b"]:
+    """Say which images each batch of an epoch shows; a pure function, as `epoch_order` is.
+
+    Parameters
+    ----------
+    labels : Labels
+        Of the training images.
+    recipe : Recipe
+        Says how batches are made.
+    seed, epoch : int
+        Of the random numbers.
+
+    Returns
+    -------
+    int array, shape (steps, batch_size)
+        Indices into `labels`.
+    """
+    steps = epoch_steps(labels, recipe)
+    if recipe.head == "triplet":
+        return class_batches(labels.codes, steps, recipe, np.random.default_rng([seed, epoch, _ORDER]))
+    order = epoch_order(
+        labels.codes,
+        steps * recipe.batch_size,
+        sampling="uniform_images" if labels.kind == "continuous" else recipe.sampling,
+        seed=seed,
+        epoch=epoch,
+    )
+    return order.reshape(steps, recipe.batch_size)
 
 
 def learning_rate(recipe: Recipe, step: int, total: int, drops: int = 0) -> float:

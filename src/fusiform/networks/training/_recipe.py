@@ -5,7 +5,7 @@ from fusiform.errors import SpecError, nearest
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "sampling": ("uniform_classes", "uniform_images"),
-    "head": ("linear", "cosine"),
+    "head": ("linear", "cosine", "triplet"),
     "optimizer": ("sgd", "adamw"),
     "schedule": ("plateau", "cosine"),
     "select": ("valid_auc", "last"),
@@ -33,7 +33,8 @@ class Recipe:
     batch_size : int, default 64
         Images a step.
     sampling : {"uniform_classes", "uniform_images"}, default "uniform_classes"
-        Whether every class (identity) or every image is drawn equally often.
+        Whether every class (identity) or every image is drawn equally often. Of a continuous attribute it is always
+        every image, of triplets every class.
     input_size : (int, int), default (224, 224)
         Height and width of what the network is shown, in pixels.
     shortest_side : int, default 256
@@ -47,10 +48,15 @@ class Recipe:
         image's mean.
     mean, std : tuple of three float, default 0.5
         What is subtracted from pixels in [0, 1], and what the difference is divided by.
-    head : {"linear", "cosine"}, default "linear"
-        Softmax over a linear layer, or over scaled cosines with the classes' directions.
+    head : {"linear", "cosine", "triplet"}, default "linear"
+        Softmax over a linear layer, or over scaled cosines with the classes' directions; or no classifier, and the
+        triplet loss on the normalised embedding. A continuous attribute is always regressed on a linear layer.
     scale, margin : float, default 16.0 and 0.0
-        Factor on the cosines, and what is taken off the true class's cosine in training.
+        Factor on the cosines, and what is taken off the true class's cosine in training; of triplets, by how much
+        the squared distance to the negative shall exceed that to the positive.
+    triplets, images_each : int, default 80,000 and 4
+        Of triplets only: anchor-positive pairs an epoch, and images of each class in a batch, which holds
+        ``batch_size / images_each`` classes.
     optimizer : {"sgd", "adamw"}, default "sgd"
         Who takes the step.
     learning_rate : float, default 0.005
@@ -109,9 +115,11 @@ class Recipe:
     contrast: float = 0.0
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    head: Literal["linear", "cosine"] = "linear"
+    head: Literal["linear", "cosine", "triplet"] = "linear"
     scale: float = 16.0
     margin: float = 0.0
+    triplets: int = 80_000
+    images_each: int = 4
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.005
     momentum: float = 0.9
@@ -131,8 +139,9 @@ class Recipe:
             value = getattr(self, field)
             if value not in choices:
                 raise self._wrong(field, f"one of {', '.join(map(repr, choices))}")
-        for field in ("epochs", "batch_size", "shortest_side", "first_checkpoint"):
+        for field in ("epochs", "batch_size", "shortest_side", "first_checkpoint", "triplets"):
             self._whole(field, 1)
+        self._whole("images_each", 2)
         for field in ("padding", "plateau_patience"):
             self._whole(field, 0)
         self._whole("checkpoints", 2)
@@ -148,6 +157,13 @@ class Recipe:
         for field in ("weight_decay", "plateau_threshold"):
             if not getattr(self, field) >= 0:
                 raise self._wrong(field, "a number that is not negative")
+        if self.head == "triplet" and (
+            self.batch_size % self.images_each or self.batch_size < 2 * self.images_each
+        ):
+            raise self._wrong(
+                "batch_size",
+                f"a multiple of {self.images_each} (images_each), of at least {2 * self.images_each}, for triplets",
+            )
         if len(self.input_size) != 2 or min(self.input_size) < 1:
             raise self._wrong("input_size", "a height and a width of at least 1 pixel")
         if self.shortest_side + 2 * self.padding < max(self.input_size):
@@ -184,6 +200,27 @@ class Recipe:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+def _resnet(name: str, description: str, **changes: Any) -> Recipe:
+    # Epochs are the paper's where it names them; the other numbers are usual ones for ResNets.
+    usual: dict[str, Any] = {
+        "networks": ("resnet50",),
+        "sampling": "uniform_images",
+        "padding": 8,
+        "grey": 0.0,
+        "flip": 0.5,
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "learning_rate": 0.02,
+        "weight_decay": 1e-4,
+        "schedule": "cosine",
+        "warmup": 0.05,
+        "seeds": (0,),
+        "checkpoints": 4,
+        "select": "last",
+    }
+    return Recipe(name, f"{description}, after Teotia and others (2022), table 1", **usual | changes)
+
+
 RECIPES: dict[str, Recipe] = {
     "diniz2021": Recipe(
         name="diniz2021",
@@ -216,6 +253,21 @@ RECIPES: dict[str, Recipe] = {
         first_checkpoint=16,
         select="last",
     ),
+    "age": _resnet("age", "Apparent age by regression", epochs=2),
+    "gender": _resnet("gender", "Apparent gender", epochs=2),
+    "beauty": _resnet("beauty", "Mean rating of beauty by regression", networks=("resnet18",), epochs=40),
+    "identity": _resnet(
+        "identity", "Who is who by softmax", sampling="uniform_classes", head="cosine", margin=0.1, epochs=20
+    ),
+    "triplets": _resnet(
+        "triplets",
+        "Who is who by triplets",
+        head="triplet",
+        margin=0.2,
+        epochs=20,
+        sampling="uniform_classes",
+    ),
+    "smile": _resnet("smile", "Smiling or not", epochs=4),
 }
 """The recipes that the command line knows, by name."""
 

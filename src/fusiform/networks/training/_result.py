@@ -108,7 +108,8 @@ class TrainingResult:
         Returns
         -------
         FaceNetwork
-            In evaluation mode. Its head is ``"embedding"`` for identities, otherwise ``"logits"`` with classes.
+            In evaluation mode. Its head is ``"embedding"`` for identities and triplets, ``"values"`` of a continuous
+            attribute, otherwise ``"logits"`` with classes.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class TrainingResult:
         classes = asked["classes"]
         if classes is not None:
             size = embedding_size(module, recipe.input_size, asked["network"])
-            head = make_head(recipe, size, len(classes))
+            head = make_head(recipe, size, asked["kind"], len(classes))
             module = nn.Sequential(OrderedDict(trunk=module, classifier=head))
         try:
             module.load_state_dict(state)
@@ -141,8 +142,8 @@ class TrainingResult:
             input_size=recipe.input_size,
             mean=recipe.mean,
             std=recipe.std,
-            head="embedding" if classes is None else "logits",
-            classes=None if classes is None else tuple(classes),
+            head="embedding" if classes is None else "values" if asked["kind"] == "continuous" else "logits",
+            classes=None if classes is None else tuple(classes) or (asked["attribute"],),
             weights_digest=hashlib.sha256(path.read_bytes()).hexdigest(),
             description=f"Trained on {asked['n_images']} images of {asked['faces']} for '{asked['attribute']}'.",
         )

@@ -1,5 +1,6 @@
 import math
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,12 +9,19 @@ import torch
 from fusiform.errors import DataError, NetworkError, SpecError
 from fusiform.networks.training._classes import Labels, check_other_people, read_labels
 from fusiform.networks.training._folder import TrainingFolder
-from fusiform.networks.training._heads import make_head
+from fusiform.networks.training._heads import ValueHead, make_head
 from fusiform.networks.training._loop import Trainer
 from fusiform.networks.training._pixels import Pixels
 from fusiform.networks.training._recipe import Recipe, find_recipe
 from fusiform.networks.training._result import TrainingResult, load_training
-from fusiform.networks.training._trunk import TrunkSource, build_trunk, embedding_size, source_name
+from fusiform.networks.training._triplets import enough_images
+from fusiform.networks.training._trunk import (
+    TrunkSource,
+    begun_from,
+    build_trunk,
+    embedding_size,
+    source_name,
+)
 from fusiform.runs import Progress, environment
 
 if TYPE_CHECKING:
@@ -35,11 +43,12 @@ def train(
     save_minutes: float = 5.0,
     progress: Progress | None = None,
 ) -> TrainingResult:
-    """Train a network to tell classes of faces apart, by softmax cross-entropy.
+    """Train a network on an attribute of faces: by softmax, by triplets, or by regression where it is continuous.
 
     The network's output is its embedding; a classifier sits on it while it is trained. Of an identity
     network the classifier is dropped (``classifier.safetensors`` keeps that of the best weights); of other
-    attributes it stays (``trunk.*`` and ``classifier.*`` in the weights).
+    attributes it stays (``trunk.*`` and ``classifier.*`` in the weights). Triplets need none: the embedding itself is
+    trained, and what the images of a class share counts as their identity.
 
     The folder gets ``training.json`` (what was asked), ``log.parquet``, and for each seed
     ``seed_N/checkpoints/step_*.safetensors`` and ``seed_N/best.safetensors``. A training that was
@@ -51,7 +60,7 @@ def train(
     network : str or callable
         ``"demo"``, ``"timm:NAME"`` (without its classifier), any other specification that
         `fusiform.networks.load_network` takes, or a function without arguments that returns a module with
-        embeddings of shape (n, d).
+        embeddings of shape (n, d). Weights are fresh, unless the specification names some (``weights=PATH``).
     faces : FaceSet or str or None
         Images to learn from, as a set or a specification; None takes the recipe's own. Images whose class is
         missing are left out.
@@ -60,7 +69,7 @@ def train(
     out : str or Path
         The folder.
     attribute : str, default "identity"
-        What to learn: an identity, categorical or binary attribute.
+        What to learn; several attributes with ``+`` between make classes of their combinations.
     seeds : tuple of int, optional
         Initialisations; by default the recipe's. More can be added to a folder later.
     validation : FaceSet or str, optional
@@ -113,11 +122,11 @@ def train(
         validation = recipe.validation or None
     faces = _open(recipe.faces if faces is None else faces, "faces", recipe)
     validation = _open(validation, "validation", recipe) if validation is not None else None
-    labels, validation_labels = _labels(faces, validation, attribute)
+    labels, validation_labels = _labels(faces, validation, attribute, recipe)
     name = source_name(network)
     size = embedding_size(build_trunk(network, seeds[0]), recipe.input_size, name)
     folder = TrainingFolder.start(
-        out, _request(name, faces, validation, recipe, attribute, labels), environment(), resume=resume
+        out, _request(network, faces, validation, recipe, attribute, labels), environment(), resume=resume
     )
     with ExitStack() as stack:
         progress = progress or stack.enter_context(Progress(quiet=True))
@@ -136,7 +145,9 @@ def train(
             folder.record["seeds"][str(seed)] = {"complete": False, "best_step": None, "valid_auc": None}
             folder.save()
             torch.manual_seed(seed)
-            head = make_head(recipe, size, len(labels.classes))
+            head = make_head(recipe, size, labels.kind, len(labels.classes))
+            if isinstance(head, ValueHead):
+                head.standardise(labels.codes)
             trainer = Trainer(
                 build_trunk(network, seed),
                 head,
@@ -164,8 +175,16 @@ def _open(faces: "FaceSet | str", what: str, recipe: Recipe) -> "FaceSet":
     return open_faces(faces)
 
 
-def _labels(faces: "FaceSet", validation: "FaceSet | None", attribute: str) -> tuple[Labels, Labels | None]:
+def _labels(
+    faces: "FaceSet", validation: "FaceSet | None", attribute: str, recipe: Recipe
+) -> tuple[Labels, Labels | None]:
     labels = read_labels(faces, attribute)
+    if recipe.head == "triplet":
+        if labels.kind == "continuous":
+            raise DataError(f"'{attribute}' is continuous; the images of a triplet share a class. Name one.")
+        kept = enough_images(labels.codes, recipe, attribute)
+        # What a triplet shares is its identity, and the embedding alone is kept.
+        labels = replace(labels, rows=labels.rows[kept], codes=labels.codes[kept], kind="identity")
     if validation is None:
         return labels, None
     check_other_people(faces, validation)
@@ -176,17 +195,26 @@ def _labels(faces: "FaceSet", validation: "FaceSet | None", attribute: str) -> t
                 f"The validation set '{validation.name}' has one image of each person, so no two can be compared. "
                 "Give one with several images a person."
             )
-        return labels, known
+        return labels, replace(known, kind="identity")
     return labels, read_labels(validation, attribute, classes=labels.classes)
 
 
 def _request(
-    name: str, faces: "FaceSet", validation: "FaceSet | None", recipe: Recipe, attribute: str, labels: Labels
+    network: TrunkSource,
+    faces: "FaceSet",
+    validation: "FaceSet | None",
+    recipe: Recipe,
+    attribute: str,
+    labels: Labels,
 ) -> dict[str, Any]:
     # The recipe's own sets, its seeds and its words say nothing about how these faces are learnt.
-    aside = ("description", "networks", "faces", "validation", "test", "seeds")
+    aside = {"description", "networks", "faces", "validation", "test", "seeds"}
+    if recipe.head != "triplet":
+        aside |= {"triplets", "images_each"}
+    architecture, start = begun_from(network)
     return {
-        "network": name,
+        "network": architecture,
+        "start": start,
         "recipe": {k: v for k, v in recipe.record().items() if k not in aside},
         "attribute": attribute,
         "kind": labels.kind,

@@ -17,6 +17,7 @@ _BUILDERS = {
     "mobilenetv1": ("mobilenetv1", "build"),
     "mini_xception": ("mini_xception", "build"),
     "pose3d": ("pose3d", "build"),
+    **{f"resnet{depth}": ("resnet", "build") for depth in (10, 18, 34, 50)},
 }
 
 NAMES = tuple(_BUILDERS)

@@ -80,6 +80,27 @@
     if (first) choose(first.dataset.choose);
   });
 
+  // Cards: a search among them, and a few at a time.
+  const AT_ONCE = 12;
+  all("[data-cards]").forEach((box) => {
+    const cards = all(".unit", box);
+    const search = box.querySelector("input[type=search]");
+    const more = box.querySelector("[data-more]");
+    let most = AT_ONCE;
+    const show = () => {
+      const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const found = cards.filter((card) => words.every((word) => card.dataset.text.toLowerCase().includes(word)));
+      const shown = new Set(found.slice(0, most));
+      cards.forEach((card) => { card.hidden = !shown.has(card); });
+      more.hidden = shown.size === found.length;
+      box.querySelector("[data-count]").textContent = `${shown.size} of ${found.length} shown`;
+    };
+    search.value = "";
+    search.addEventListener("input", () => { most = AT_ONCE; show(); });
+    more.addEventListener("click", () => { most += AT_ONCE; show(); });
+    show();
+  });
+
   // Paper shows what is folded away on the screen.
   const folded = [];
   window.addEventListener("beforeprint", () => {
@@ -129,19 +150,24 @@
   drawSeen();
   document.addEventListener("chosen", drawSeen);
 
-  // One attribute, or one family, at a time.
+  // One attribute, one family or one layer at a time.
+  const pickers = new Map();
   all("select[data-pick]").forEach((select) => {
-    const place = document.getElementById("plot-" + select.dataset.pick);
-    const names = Array.from(select.options).map((option) => option.value);
-    select.addEventListener("change", () => {
-      const shown = place.data.map((trace) => {
-        const of = trace.meta.pick !== undefined ? trace.meta.pick : trace.meta.attribute;
-        return of === select.value || !names.includes(of);
-      });
-      Plotly.restyle(place, { visible: shown });
-    });
+    const id = select.dataset.pick;
+    pickers.set(id, [...(pickers.get(id) || []), select]);
     // A browser may keep the choice of an earlier visit.
     select.selectedIndex = 0;
+  });
+  pickers.forEach((selects, id) => {
+    const place = document.getElementById("plot-" + id);
+    const picked = (meta, select) => {
+      const of = select.dataset.by ? meta[select.dataset.by] : meta.pick !== undefined ? meta.pick : meta.attribute;
+      return of === select.value || !Array.from(select.options).some((option) => option.value === of);
+    };
+    selects.forEach((select) => select.addEventListener("change", () => {
+      const shown = place.data.map((trace) => selects.every((one) => picked(trace.meta, one)));
+      Plotly.restyle(place, { visible: shown });
+    }));
   });
 
   const recolour = () => all("[data-plot]").forEach((place) => {

@@ -1,0 +1,119 @@
+"""Is it more than chance: permutations of group labels, of masks among images, and false discoveries."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy.special import gammaincc
+from scipy.stats import false_discovery_control
+
+_VALUES = 2**23  # floats of one chunk of permutations
+_TIE = 1e-6  # probabilities closer than this are the same, rounded differently
+
+
+def group_p_values(
+    weights: Float[ndarray, "n u"], groups: Int[ndarray, " n"], *, permutations: int, seed: int
+) -> Float[ndarray, "u g"]:
+    """Permutation p-values of stage I's probabilities, one-sided.
+
+    Parameters
+    ----------
+    weights : float array, shape (n, units)
+        Rank times strength.
+    groups : int array, shape (n,)
+        Group of each image, 0 to G - 1.
+    permutations : int
+        How often labels are dealt out anew among the images; the same for all units.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    float array, shape (units, G)
+        (1 + permutations that reach the probability) / (1 + permutations); NaN for units that never vary.
+
+    Examples
+    --------
+    >>> weights = np.arange(12.0)[:, None]
+    >>> group_p_values(weights, np.repeat([0, 1], 6), permutations=999, seed=0).round(2)
+    array([[1., 0.]])
+    """
+    n, units = weights.shape
+    sizes = np.bincount(groups)
+    shares = torch.from_numpy((np.eye(len(sizes)) / sizes)[groups].T.copy()).float()  # (G, n)
+    values = torch.from_numpy(weights).float()
+    random = torch.Generator().manual_seed(seed)
+
+    def probabilities(scores: torch.Tensor) -> torch.Tensor:
+        return scores / scores.sum(dim=-2, keepdim=True).clamp(min=1e-30)
+
+    observed = probabilities(shares @ values)
+    least, reached = observed - _TIE, torch.zeros_like(observed)
+    chunk = max(1, min(permutations, _VALUES // (len(sizes) * (n + units))))
+    for start in range(0, permutations, chunk):
+        count = min(chunk, permutations - start)
+        dealt = torch.stack([torch.randperm(n, generator=random) for _ in range(count)])
+        scores = (shares[:, dealt].transpose(0, 1).reshape(-1, n) @ values).view(count, len(sizes), units)
+        # 0 and 1 as floats: counting booleans takes longer than the products.
+        reached += probabilities(scores).ge_(least).sum(dim=0)
+    p = ((1 + reached.double()) / (1 + permutations)).T.numpy()
+    varies = np.asarray((weights > 0).any(axis=0))
+    return np.where(varies[:, None], p, np.nan)
+
+
+def overlap_p_values(
+    overlap: Float[ndarray, "u c"], mean: Float[ndarray, "u c"], variance: Float[ndarray, "u c"]
+) -> Float[ndarray, "u c"]:
+    """One-sided p-values of overlaps against masks dealt out anew among the images.
+
+    A gamma distribution has the permutations' exact mean and variance (Hoeffding 1951) and, unlike a normal one, the long
+    upper tail of a sum of a few overlaps that cannot be negative.
+
+    Parameters
+    ----------
+    overlap, mean, variance : float array, shape (units, concepts)
+        What was found, and its moments under permutation.
+
+    Returns
+    -------
+    float array, shape (units, concepts)
+        NaN where nothing varies, so that nothing can be said.
+
+    Examples
+    --------
+    >>> overlap_p_values(np.array([[3.0, 1.0]]), np.array([[1.0, 1.0]]), np.array([[1.0, 0.0]])).round(3)
+    array([[0.05,  nan]])
+    """
+    said = (mean > 0) & (variance > 1e-12 * mean**2)
+    scale = np.divide(variance, mean, where=said, out=np.ones_like(mean))
+    shape = np.divide(mean, scale, where=said, out=np.ones_like(mean))
+    return np.where(said, gammaincc(shape, overlap / scale), np.nan)
+
+
+def false_discovery_rates(p_values: Sequence[Float[ndarray, "u k"]]) -> list[Float[ndarray, "u k"]]:
+    """Benjamini and Hochberg's (1995) adjusted p-values over all tests of several arrays together.
+
+    Parameters
+    ----------
+    p_values : sequence of float arrays
+        NaN is no test.
+
+    Returns
+    -------
+    list of float arrays
+        Of the same shapes; NaN where there was no test.
+
+    Examples
+    --------
+    >>> false_discovery_rates([np.array([0.01, np.nan]), np.array([0.04])])
+    [array([0.02,  nan]), array([0.04])]
+    """
+    flat = np.concatenate([p.ravel() for p in p_values]) if p_values else np.empty(0)
+    tested = ~np.isnan(flat)
+    adjusted = np.full(flat.shape, np.nan)
+    if tested.any():
+        adjusted[tested] = false_discovery_control(flat[tested])
+    parts = np.split(adjusted, np.cumsum([p.size for p in p_values])[:-1])
+    return [part.reshape(p.shape) for part, p in zip(parts, p_values, strict=True)] if p_values else []
