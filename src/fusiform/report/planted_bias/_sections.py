@@ -113,8 +113,8 @@ def regions(material: Material, figures: Figures) -> Section:
     blocks = []
     if EYEGLASSES in material.cues:
         known = material.quantities(EYEGLASSES)
-        layers = material.rows("summary", EYEGLASSES)["layer"].replace("", pd.NA).dropna() if known else []
-        detail = str(layers.iloc[0]) if len(layers) else ""
+        of_layers = material.rows("units_regions", EYEGLASSES)
+        detail = str(of_layers["layer"].iloc[0]) if len(of_layers) else ""
         # Several ways of measuring IoU name themselves in brackets.
         ways: dict[str, list[str]] = {}
         for quantity in known:
@@ -123,7 +123,7 @@ def regions(material: Material, figures: Figures) -> Section:
                 ways.setdefault(way.rstrip(")") or "as published", []).append(quantity)
         draw = partial(
             planted_counts,
-            material.tables.get("summary"),
+            material.rows("summary"),
             control=material.tables.get("control"),
             cue=EYEGLASSES,
         )
