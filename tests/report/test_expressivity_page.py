@@ -205,7 +205,7 @@ def test_summary(study):
         in text
     )
     assert (
-        "Of the findings of the paper 2 hold, 1 does not and 1 is unclear; 1 could not be judged here."
+        "Of 4 findings that could be judged, 2 hold, 1 does not and 1 is unclear; 1 could not be judged here."
         in text
     )
     figures_on_top = {

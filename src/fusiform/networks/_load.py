@@ -30,8 +30,8 @@ def load_network(spec: str, *, device: str | torch.device = "cpu") -> FaceNetwor
         - ``"demo"``: the small network that comes with fusiform; ``demo?checkpoint=STEP`` during its training;
         - ``"mobilefacenet_relu6"``, ``"mobilefacenet_prelu"`` (``outputs=136&input=112x112`` for the landmark
           network), ``"mobilenetv1"`` (``trunk=body`` for the trunk of a RetinaFace detector),
-          ``"mini_xception"``, ``"pose3d"`` (``stats=PATH`` beside the weights: yaw, pitch, roll): architectures
-          of the zoo;
+          ``"mini_xception"``, ``"pose3d"`` (``stats=PATH`` beside the weights: yaw, pitch, roll), ``"resnet10"``,
+          ``"resnet18"``, ``"resnet34"``, ``"resnet50"`` (``width=``, ``classes=``, ``variant=small``): architectures of the zoo;
         - ``"timm:resnet50"``: any timm model, with ``num_classes``; nothing is ever downloaded;
         - ``"onnx:PATH"``: an ONNX graph of opset 17 or less;
         - ``"python:module:factory"``: what a function of yours returns, a module or a FaceNetwork; the current

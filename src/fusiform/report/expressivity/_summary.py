@@ -7,11 +7,11 @@ from fusiform.plotting._expressivity_rows import HELD_OUT, TRAIN, by_value, of_e
 from fusiform.plotting.tables import layer_order
 from fusiform.report._cards import cautions_on_faces
 from fusiform.report._format import count, listing, missing, number, percent, signed
+from fusiform.report._verdicts import verdicts_figure, verdicts_said
 from fusiform.report.expressivity._curves import main_of
 from fusiform.report.expressivity._material import Material
 from fusiform.report.expressivity._trust import agreement, trained
 
-JUDGED = ("holds", "does not hold", "unclear")
 _SURE = 0.95
 _MOST = 6
 
@@ -35,7 +35,7 @@ def sentences(material: Material) -> list[str]:
         *_estimators(material),
         *_calibration(material),
         *_restarts(material),
-        *_verdicts(material),
+        *verdicts_said(material.tables.get("findings")),
         *_problems(material),
     ]
 
@@ -258,25 +258,6 @@ def _restarts(material: Material) -> list[str]:
     ]
 
 
-def _verdicts(material: Material) -> list[str]:
-    table = material.tables.get("findings")
-    if table is None:
-        return []
-    counts = Counter(table["verdict"].astype(str))
-    judged = sum(counts[verdict] for verdict in JUDGED)
-    if not judged:
-        return []
-    said = [
-        f"{counts[verdict]} {one if counts[verdict] == 1 else more}"
-        for verdict, one, more in zip(
-            JUDGED, ("holds", "does not", "is unclear"), ("hold", "do not", "are unclear"), strict=True
-        )
-    ]
-    rest = f"; {n} could not be judged here" if (n := len(table) - judged) else ""
-    where = f" in {len(names)} networks" if len(names := material.networks_of("findings")) > 1 else ""
-    return [f"Of the findings of the paper{where} {listing(said)}{rest}."]
-
-
 def _problems(material: Material) -> list[str]:
     if not material.problems:
         return []
@@ -315,13 +296,7 @@ def key_figures(material: Material) -> list[dict[str, str]]:
         again = int(restarts["retried"].sum())
         note = f"of {count(restarts['restarts'].sum())} restarts" + (f", {again} done again" if again else "")
         add("Converged", percent(share), note)
-    found = material.tables.get("findings")
-    if found is not None:
-        counts = Counter(found["verdict"].astype(str))
-        judged = sum(counts[verdict] for verdict in JUDGED)
-        if judged:
-            add("Findings that hold", f"{counts['holds']} of {judged}", "of the paper")
-    return figures
+    return figures + verdicts_figure(material.tables.get("findings"))
 
 
 def cautions(material: Material) -> list[str]:
