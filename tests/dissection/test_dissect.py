@@ -7,8 +7,11 @@ import torch
 from tests.dissection.made_up import colour_network, coloured_faces, made_up
 from tests.reference.dissection import slow_global, slow_iou, slow_pairs
 
-from fusiform.dissection import dissect
-from fusiform.errors import DataError, LayerError, NetworkError, SpecError
+from fusiform.activations import TailSketch
+from fusiform.dissection import _probabilities, dissect
+from fusiform.dissection._dissect import _top
+from fusiform.dissection._passes import memory_of
+from fusiform.errors import LayerError, NetworkError, SpecError
 from fusiform.faces import FaceSet
 from fusiform.networks import FaceNetwork, NetworkCard
 
@@ -123,13 +126,14 @@ def test_tables_have_their_columns_and_add_up(found):
     assert set(found.seconds) == {"first pass", "second pass", "of it overlaps", "stages and significance"}
 
 
-def test_a_group_without_images_raises_the_threshold_of_the_others(found):
+def test_a_group_without_images_leaves_the_dictionary_s_threshold(found):
     assert found.settings["left_out"] == ["Odd: no images of never"]
     odd = found.layers["pool"].probabilities_global["Odd"]
     assert np.isnan(odd[:, 2]).all()
     np.testing.assert_allclose(odd[:, :2].sum(axis=1), 1)
     rows = found.table[found.table.region == "Odd"]
-    assert (rows.threshold == 0.4 * 3 / 2).all()
+    assert len(rows)
+    assert (rows.threshold == 0.4).all()
 
 
 def test_a_unit_that_never_fires_is_paired_with_nothing(found):
@@ -258,6 +262,51 @@ def test_a_layer_without_positions_is_a_map_of_one(net, dictionary):
     assert found.layers["vector"].top_maps.shape == (3, 5, 1, 1)
 
 
+def test_top_images_are_those_of_a_stable_sort(monkeypatch):
+    maxima = np.random.default_rng(0).integers(0, 6, (50, 17)).astype(np.float32)
+    maxima[:, 3] = 0
+    for values in (2**22, 150):
+        monkeypatch.setattr(_probabilities, "_VALUES", values)
+        for top in (1, 7, 50, 60):
+            expected = np.argsort(-maxima, axis=0, kind="stable")[:top].T
+            np.testing.assert_array_equal(_top(maxima, top), expected)
+
+
+def test_an_overlap_of_nothing_is_no_pair_at_any_threshold(net, dictionary):
+    found = dissect(
+        net,
+        dictionary,
+        "pool",
+        ["network", "hierarchical"],
+        iou_threshold=0,
+        significance=False,
+        quantile=0.02,
+    )
+    local = found.table[found.table.scope == "local"]
+    assert (local.iou > 0).all()
+    assert 3 not in set(local.unit)
+    assert found.units.region[3] == ""
+
+
+def test_memory_counts_the_sketch(net):
+    layer = net.layer("pool")
+    less, more = (memory_of(layer, 80, 3, quantile, 5) for quantile in (0.005, 0.2))
+    values = 80 * layer.shape[1] * layer.shape[2]
+    sketch = [TailSketch(layer.shape[0], quantile, values).n_bytes for quantile in (0.005, 0.2)]
+    assert more - less == sketch[1] - sketch[0] > 0
+    assert less - sketch[0] >= 80 * layer.shape[0] * 4
+
+
+def test_the_seed_reaches_a_dictionary_that_is_opened(net, monkeypatch, dictionary):
+    seeds = []
+    monkeypatch.setattr(
+        "fusiform.dissection._dissect.open_dictionary",
+        lambda spec, seed: seeds.append((spec, seed)) or dictionary,
+    )
+    dissect(net, "somewhere", "pool", seed=7, significance=False)
+    assert seeds == [("somewhere", 7)]
+
+
 def test_nothing_is_left_behind_and_progress_ends_at_all(net, dictionary):
     steps = []
     weights = net.digest()
@@ -287,12 +336,21 @@ def test_errors(net, dictionary):
         dissect(net, dictionary, "pool", quantile=5)
     with pytest.raises(SpecError, match="'iou_threshold' must lie between 0 and 1; got -1"):
         dissect(net, dictionary, "pool", iou_threshold=-1)
-    with pytest.raises(SpecError, match="'top' must be at least 1; got 0"):
-        dissect(net, dictionary, "pool", top=0)
+    for name, value in (
+        ("top", 0),
+        ("top", 2.5),
+        ("permutations", True),
+        ("batch_size", 0),
+        ("batch_size", 8.0),
+    ):
+        text = f"'{name}' must be a whole number of at least 1; got {value}"
+        with pytest.raises(SpecError, match=text):
+            dissect(net, dictionary, "pool", **{name: value})
+    for gb in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(SpecError, match=f"'memory_gb' must be a finite number above 0; got {gb}"):
+            dissect(net, dictionary, "pool", memory_gb=gb)
     with pytest.raises(SpecError, match="Name at least one layer"):
         dissect(net, dictionary, [])
-    with pytest.raises(DataError, match="batch_size"):
-        dissect(net, dictionary, "pool", batch_size=0)
 
 
 class _Tokens(torch.nn.Module):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.reference.dissection import slow_iou, slow_threshold
 
 from fusiform.dissection._best import BestImages
-from fusiform.dissection._overlap import MaskBatch, Overlap
+from fusiform.dissection._overlap import MaskBatch, Moments, Overlap, sums_of
 from fusiform.dissection._tiles import Tiles
 
 sides = st.integers(1, 20)
@@ -138,13 +138,13 @@ def on_grid(tiles, lit, factor):
 
 
 @pytest.mark.parametrize("factor", [1, 2, 8])
-@pytest.mark.parametrize("all_known", [True, False])
-def test_moments_are_those_of_all_permutations(factor, all_known):
+@pytest.mark.parametrize("unknown", [(), ((1, 0), (4, 0), (3, 1)), ((0, 0), (1, 0), (2, 0), (3, 0), (0, 2))])
+def test_moments_are_those_of_all_permutations(factor, unknown):
     """Every order of six images (or of those that are known) is gone through."""
     activations, masks, present = random_case(6, n=6)
     known = np.ones_like(present)
-    if not all_known:
-        known[[1, 4], 0] = known[3, 1] = False
+    for place in unknown:
+        known[place] = False
     overlap = worked(activations, masks, known, quantile=0.2, factor=factor, batch=4)
     mean, variance = overlap.moments.of_permutations()
     thresholds = np.array([slow_threshold(activations[:, u], 0.2) for u in range(4)])
@@ -161,6 +161,48 @@ def test_moments_are_those_of_all_permutations(factor, all_known):
         np.testing.assert_allclose(overlap.moments.overlap[:, c], sums[0], rtol=1e-5)
         np.testing.assert_allclose(mean[:, c], sums.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(variance[:, c], sums.var(axis=0), rtol=1e-4, atol=1e-4)
+
+
+def test_sums_over_fewer_images_make_up_all_patterns():
+    """A bad mask of each of forty concepts costs forty images more, not forty times all images."""
+    known = np.ones((300, 45), dtype=bool)
+    known[np.arange(40), np.arange(40)] = False
+    known[20:, 42] = False
+    known[:20, 43] = False
+    known[:, 44] = False
+    sets, signs, pattern = sums_of(known)
+    np.testing.assert_array_equal((signs @ sets)[pattern].T, known)
+    assert sets.sum() == 300 + 40 + 20
+    assert [part.shape for part in sums_of(np.ones((9, 3), dtype=bool))] == [(1, 9), (1, 1), (3,)]
+    assert sums_of(np.ones((9, 0), dtype=bool))[0].shape == (0, 9)
+
+
+def test_moments_do_not_depend_on_other_concepts():
+    """Sums less those over unknown images are the sums over known ones alone, and units lit only there are not tested."""
+    activations, masks, _ = random_case(8, n=30, concepts=4)
+    activations[3:, 2] = -9
+    known = np.ones((30, 4), dtype=bool)
+    known[:3, 1] = known[2, 2] = False
+    known[:20, 3] = False
+    together = worked(activations, masks, known).moments
+    p = together.p_values()
+    for c in range(4):
+        alone = worked(activations, masks[:, [c]], known[:, [c]]).moments
+        for one, other in zip(together.of_permutations(), alone.of_permutations(), strict=True):
+            np.testing.assert_allclose(one[:, c], other[:, 0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(p[:, c], alone.p_values()[:, 0], rtol=1e-4)
+    assert np.isnan(p[2, [1, 3]]).all()
+    assert np.isfinite(p[[0, 1, 3]]).all()
+
+
+def test_memory_is_counted_as_it_is():
+    tiles, known = Tiles((6, 5), (20, 18)), np.ones((8, 3), dtype=bool)
+    known[1, 1] = False
+    assert Moments.n_bytes(tiles, 4, 2, 2) == Moments(tiles, 4, known, 2)._square.nbytes
+    masks = torch.ones(8, 3, 20, 18, dtype=torch.bool)
+    batch = MaskBatch(masks, torch.from_numpy(known).double(), 0)
+    held = masks.nbytes + batch._rows.nbytes + batch.by_tile(tiles).nbytes
+    assert MaskBatch.n_bytes(tiles, 8, 3) == held
 
 
 def test_best_images_are_those_of_a_full_sort():

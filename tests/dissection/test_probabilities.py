@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference.dissection import slow_global, slow_local
 
-from fusiform.dissection import global_probabilities, local_probabilities
+from fusiform.dissection import _probabilities, global_probabilities, local_probabilities
+from fusiform.dissection._stages import Category, stage_one, stage_three
 from fusiform.errors import DataError
 
 
@@ -80,6 +81,33 @@ def test_where_nothing_can_be_said_probabilities_are_uniform():
     assert (local_probabilities(maxima, nothing, np.ones((1, 2))) == 0.5).all()
     assert (local_probabilities(maxima, some, np.zeros((1, 2))) == 0.5).all()
     assert (local_probabilities(maxima, some, np.array([[np.nan, 0.3]])) == [0, 1]).all()
+
+
+def test_units_in_blocks_give_what_all_units_together_do(monkeypatch):
+    rng = np.random.default_rng(4)
+    maxima = rng.normal(size=(40, 23)).astype(np.float32)
+    groups, present = rng.integers(-1, 3, 40), rng.random((40, 4)) < 0.4
+    iou = rng.random((23, 4))
+    categories = [
+        Category("A", ("a", "b", "c"), np.array([0, 2]), np.where(groups > 1, 1, groups), 0.4),
+        Category("B", ("d", "e"), np.array([0, 1]), np.arange(40) % 2, 0.55),
+    ]
+    regions, of_unit = ["x", "x", "y", "x"], ["x", "", "y", "x"] * 5 + ["x"] * 3
+
+    def everything():
+        return [
+            global_probabilities(maxima, groups),
+            local_probabilities(maxima, present, iou),
+            stage_three(maxima, iou, present, regions, of_unit),
+            *(part[name] for part in stage_one(maxima, categories, permutations=60, seed=0) for name in "AB"),
+        ]
+
+    whole = everything()
+    assert len(_probabilities.unit_blocks(*maxima.shape)) == 1
+    monkeypatch.setattr(_probabilities, "_VALUES", 200)
+    assert [block.stop for block in _probabilities.unit_blocks(*maxima.shape)] == [5, 10, 15, 20, 23]
+    for one, other in zip(whole, everything(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
 def test_tensors_are_taken_too():

@@ -1,11 +1,18 @@
 """P-values against permutations one by one, and that chance is not taken for a find."""
 
+from itertools import permutations
+
 import numpy as np
 from tests.dissection.test_overlap import on_grid, worked
 from tests.reference.dissection import slow_global, slow_threshold, slow_upsampled
 
 from fusiform.dissection._probabilities import weighted_ranks
-from fusiform.dissection._significance import false_discovery_rates, group_p_values
+from fusiform.dissection._significance import (
+    false_discovery_rates,
+    group_p_values,
+    least_p_value,
+    overlap_p_values,
+)
 
 
 def test_group_p_values_are_those_of_permutations_one_by_one():
@@ -34,7 +41,6 @@ def test_units_that_never_vary_have_no_p_value_and_seeds_repeat():
     assert np.isfinite(first[[0, 2]]).all()
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], other[0])
-    assert first[0].min() >= 0.01
 
 
 def test_under_no_relation_group_p_values_are_uniform():
@@ -43,6 +49,70 @@ def test_under_no_relation_group_p_values_are_uniform():
     for level in (0.05, 0.2, 0.5):
         # Four standard deviations of a binomial of 400, and the step of the permutations.
         assert abs((p <= level).mean() - level) < 4 * np.sqrt(level * (1 - level) / 400) + 1 / 400
+
+
+def test_few_true_units_among_many_are_significant():
+    """Five of 256 units are shifted in one of four groups: more than permutations alone could show."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(120) % 4
+    maxima = rng.normal(size=(120, 256))
+    maxima[:, :5] += 5 * (groups == 2)[:, None]
+    p = group_p_values(weighted_ranks(maxima), groups, permutations=200, seed=0)
+    q = false_discovery_rates([p])[0]
+    assert (q[:5, 2] < 0.05).all()
+    assert p[:5, 2].max() < 1e-6
+    # Four standard deviations of the share of units; and no unit that has nothing to do with the groups.
+    assert abs((p[5:] < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 251)
+    assert (q[5:] >= 0.05).all()
+
+
+def test_tails_from_moments_are_those_of_all_orders():
+    """Seven images in every order: the sum's skewness too, and the rarest event bounds p from below."""
+    rng = np.random.default_rng(1)
+    groups = np.array([0, 0, 1, 1, 1, 2, 2])
+    weights = rng.random((7, 12)) ** 2
+    weights[:, 0] = [1, 1, 0, 0, 0, 0, 0]
+    found = group_p_values(weights, groups, permutations=9, seed=0)  # fewer than ten: the tail throughout
+    share = np.eye(3)[groups] / np.bincount(groups)
+    orders = np.array(list(permutations(range(7))))
+    scores = np.einsum("oiu,ig->oug", weights[orders], share)
+    probability = scores / scores.sum(axis=2, keepdims=True)
+    exact = (probability >= probability[0] - 1e-9).mean(axis=0)
+    assert np.corrcoef(found.ravel(), exact.ravel())[0, 1] > 0.97
+    assert np.abs(found - exact)[exact < 0.3].max() < 0.06
+    np.testing.assert_allclose([found[0, 0], exact[0, 0]], 1 / 21)
+
+
+def test_tails_of_chance_keep_their_level_where_activations_are_sparse():
+    rng = np.random.default_rng(2)
+    maxima = np.maximum(0, rng.normal(size=(60, 4000)) - 1)
+    p = group_p_values(weighted_ranks(maxima), np.arange(60) % 2, permutations=9, seed=0)[:, 0]
+    for level in (0.05, 0.01, 0.001):
+        assert (p <= level).mean() < level + 4 * np.sqrt(level / 4000)
+
+
+def test_no_tail_is_below_what_a_permutation_can_have():
+    np.testing.assert_allclose(
+        least_p_value(50, np.array([1, 2, 49]), np.array([50, 9, 3])), [1 / 50, 2 / 50 / 49, 6 / 50 / 49 / 48]
+    )
+    np.testing.assert_allclose(
+        least_p_value(10, np.array([10]), np.array([10])), 1 / 252
+    )  # of all: half of them
+    far = overlap_p_values(np.array([[90.0]]), np.ones((1, 1)), np.ones((1, 1)))
+    assert far[0, 0] < 1e-30
+    bound = least_p_value(50, np.array([[1]]), np.array([[20]]))
+    assert overlap_p_values(np.array([[90.0]]), np.ones((1, 1)), np.ones((1, 1)), bound)[0, 0] == bound[0, 0]
+
+
+def test_a_unit_that_fires_in_one_image_is_no_find():
+    """Its only image carries the concept, as do two others: one permutation in forty has it so."""
+    activations = np.zeros((40, 2, 4, 4), dtype=np.float32)
+    activations[7, 0, 1:3, 1:3] = 1
+    activations[:, 1] = np.random.default_rng(0).normal(size=(40, 4, 4))
+    masks = np.zeros((40, 1, 16, 16), dtype=bool)
+    masks[[7, 20, 31], 0, 4:12, 4:12] = True
+    p = worked(activations, masks, np.ones((40, 1), dtype=bool), quantile=0.02, top=0).moments.p_values()
+    np.testing.assert_allclose(p[0, 0], 1 / 40)
 
 
 def unrelated(n=80, units=300, seed=0):

@@ -147,7 +147,10 @@ def test_masks_are_attached_from_pictures_of_class_numbers(tmp_path):
     with pytest.raises(ImageError, match="its mask: none was given"):
         drawn.mask("nose", [1])
     built = build_dictionary(drawn, concepts=ConceptTable((Concept("nose", "part", "Nose"),)))
-    assert built.problems.values.tolist() == [["nose", "1", "its mask: none was given"]]
+    assert built.problems.fillna("").values.tolist() == [
+        ["nose", "1", "its mask: none was given"],
+        ["", "1", "left out: no local concept is known of it, and no group (or balancing left it out)"],
+    ]
     with pytest.raises(DataError, match="got 1 for 2 images"):
         with_masks(faces, [None], {"nose": [4]})
 

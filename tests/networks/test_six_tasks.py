@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.faces.layouts_tables import scut
 
 from fusiform.cli import main
 from fusiform.errors import DataError, RunError, SpecError
@@ -85,6 +86,11 @@ def test_each_trains_on_synthetic_faces_and_stands_beside_the_paper(
     if folds > 1:
         assert row["value"] == pytest.approx(made.table["value"].iloc[:-1].mean())
         assert made.table["fold"].tolist() == [1, 2, pd.NA]
+        assert row["spread"] == pytest.approx(made.table["value"].iloc[:-1].std())
+        assert made.table["spread"].iloc[:-1].isna().all()
+        assert row["split"] == (
+            "mean of 2 folds (repeated holdout 1, 60% and 40% drawn with seed 0, 0, of people, and so on)"
+        )
 
 
 def test_figures_are_those_of_the_test_images(faces, tmp_path):
@@ -108,6 +114,8 @@ def test_several_initialisations_are_measured_each_and_none_is_chosen_by_the_tes
     made = train_task("gender", faces, tmp_path / "t", network=NETWORK, recipe=recipe)
     assert made.table["seed"].tolist() == [0, 1, pd.NA]
     assert made.table["value"].iloc[2] == pytest.approx(made.table["value"].iloc[:2].mean())
+    assert made.table["spread"].iloc[2] == pytest.approx(made.table["value"].iloc[:2].std())
+    assert made.table["split"].iloc[2].startswith("mean of 2 initialisations (80% and 20% drawn")
     assert set(made.results[0].seeds["best_step"]) == {made.results[0].table["step"].max()}
 
 
@@ -145,15 +153,43 @@ def test_invalid_and_unknown_ages_are_removed():
     assert parts.split == "80% and 20% drawn with seed 0, of images"
 
 
-def test_beauty_takes_the_published_split_first_and_draws_60_to_40_after():
-    split = np.array(["train"] * 60 + ["test"] * 40)
+def test_beauty_draws_60_to_40_five_times_where_no_folds_are_published():
+    split = np.array(["train"] * 70 + ["test"] * 30)
     faces = made_up(beauty=("continuous", np.linspace(1, 5, 100)), split=("categorical", split))
     task = FACE_TASKS["beauty"]
-    parts = [deal(task, faces, None, "beauty", fold=fold) for fold in range(task.folds)]
-    assert ids(parts[0].test) == {str(i) for i in range(60, 100)}
-    assert parts[0].split == "the set's own 'split': train and test"
+    parts = [deal(task, faces, None, "beauty", fold=fold, folds=5, seed=3) for fold in range(5)]
     assert [(len(p.train), len(p.test)) for p in parts] == [(60, 40)] * 5
     assert len({frozenset(ids(p.test)) for p in parts}) == 5
+    assert parts[1].split == "repeated holdout 2, 60% and 40% drawn with seed 3, 1, of images"
+    expected = np.random.default_rng([3, 1]).permutation(100)[60:]
+    assert ids(parts[1].test) == set(map(str, expected))
+    one = deal(task, faces, None, "beauty")
+    assert ids(one.test) == {str(i) for i in range(70, 100)}
+    assert one.split == "the set's own 'split': train and test"
+
+
+def test_beauty_takes_the_published_folds_where_they_are_there(tmp_path):
+    lists = scut(tmp_path) / "train_test_files"
+    names = ["AF1.jpg", "AM2.jpg", "CF3.jpg", "CM4.jpg"]
+    tested = [{"AF1.jpg"}, {"AM2.jpg", "CF3.jpg"}, {"CM4.jpg"}, {"CF3.jpg"}, {"AM2.jpg"}]
+    for number, own in enumerate(tested, start=1):
+        folder = lists / "5_folders_cross_validations_files" / f"cross_validation_{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, inside in (("train", set(names) - own), ("test", own)):
+            (folder / f"{part}_{number}.txt").write_text("".join(f"{name} 3\n" for name in sorted(inside)))
+    faces = open_faces(f"scut:{tmp_path}")
+    task = FACE_TASKS["beauty"]
+    for fold, own in enumerate(tested):
+        parts = deal(task, faces, None, "beauty", fold=fold, folds=5)
+        assert ids(parts.test) == own
+        assert ids(parts.train) == set(names) - own
+        assert parts.split == f"published fold {fold + 1} of 5"
+    fewer = deal(task, faces.subset([0, 1, 3]), None, "beauty", fold=1, folds=5)
+    assert (ids(fewer.train), ids(fewer.test)) == ({"AF1.jpg", "CM4.jpg"}, {"AM2.jpg"})
+    assert deal(task, faces, None, "beauty").split == "the set's own 'split': train and test"
+    assert deal(task, faces, None, "beauty", fold=1, folds=6).split.startswith("repeated holdout 2")
+    with pytest.raises(DataError, match=r"left to test on: 2 of 2 .* the split is: published fold 3 of 5"):
+        deal(task, faces.subset([0, 1]), None, "beauty", fold=2, folds=5)
 
 
 def test_smile_draws_in_balance_and_keeps_the_dictionary_out():
@@ -174,10 +210,32 @@ def test_smile_draws_in_balance_and_keeps_the_dictionary_out():
     assert "6000 and 1200 drawn, as many of each class" in full.split
 
 
+def coloured(colours, ids=None):
+    images = np.random.default_rng(0).integers(0, 255, (50, 3, 4, 4)).astype(np.uint8)[list(colours)]
+    table = None if ids is None else pd.DataFrame({"image_id": ids})
+    faces = FaceSet.from_arrays(images, table, name=f"{len(images)} colours")
+    return faces.with_attribute("Male", np.arange(len(images)) % 2 < 1, Attribute("binary"))
+
+
 def test_a_test_set_of_its_own_is_not_split():
-    faces, test = (made_up(n, Male=("binary", np.arange(n) % 2 < 1)) for n in (30, 20))
+    faces, test = coloured(range(30)), coloured(range(30, 50))  # numbered alike, but other pictures
     parts = deal(FACE_TASKS["gender"], faces, test, "Male", without=frozenset({"0"}))
     assert (len(parts.train), len(parts.test), parts.left_out) == (29, 19, 2)
+    assert parts.split == "test set given"
+
+
+def test_a_test_set_may_not_hold_what_is_trained_on():
+    faces = coloured(range(30))
+    with pytest.raises(
+        DataError,
+        match=r"The test set '30 colours' holds images that are trained on, of '30 colours': 0, 1, 10 and 27 more "
+        r"\(of 30 compared\). Give other faces to test on, or none",
+    ):
+        deal(FACE_TASKS["gender"], faces, faces, "Male")
+    partly = coloured([29, 31, 32], ["29", "a", "b"])
+    with pytest.raises(DataError, match=r"of '30 colours': 29 \(of 1 compared\)"):
+        deal(FACE_TASKS["gender"], faces, partly, "Male")
+    assert len(deal(FACE_TASKS["gender"], faces, partly, "Male", without=frozenset({"29"})).test) == 2
 
 
 def test_what_a_triplet_shares_where_a_set_has_no_identities():
@@ -206,10 +264,22 @@ def test_a_set_without_the_attribute_says_what_would_do(faces):
         learnt_attribute(FACE_TASKS["age"], made_up(4, Male=("binary", [True] * 4)), None)
 
 
-def test_nothing_left_to_test_on():
-    faces = made_up(4, Male=("binary", [True, False, True, False]))
+@pytest.mark.parametrize("task", ["gender", "smile"])
+@pytest.mark.parametrize("people", [False, True])
+def test_nothing_left_to_train_or_test_on(task, people):
+    columns = {"identity": ("identity", list("aabb"))} if people else {}
+    name = FACE_TASKS[task].attribute
+    faces = made_up(4, **{name: ("binary", [True, False, True, False])}, **columns)
+    none = frozenset("0123")
     with pytest.raises(DataError, match="No images of 'made up' are left to train on: 0 of 4"):
-        deal(FACE_TASKS["gender"], faces, None, "Male", without=frozenset("0123"))
+        deal(FACE_TASKS[task], faces, None, name, without=none)
+    test = coloured([1, 2], ["x", "y"]).with_attribute(name, [True, False], Attribute("binary"))
+    with pytest.raises(DataError, match="No images of 'made up' are left to train on: 0 of 4"):
+        deal(FACE_TASKS[task], faces, test, name, without=none)
+    with pytest.raises(
+        DataError, match=r"No images of '2 colours' are left to test on: 0 of 2 .* test set given"
+    ):
+        deal(FACE_TASKS[task], faces, test, name, without=frozenset("xy"))
 
 
 @pytest.mark.parametrize(

@@ -61,12 +61,8 @@ class TailSketch:
                 f"A tail needs at least one unit, one value and room for one; got n_units={n_units}, "
                 f"total={total}, capacity={capacity}."
             )
-        capacity = capacity or max(_LEAST_CAPACITY, _VALUES // n_units)
         self._fraction, self._total, self.seen = fraction, total, 0
-        self._rank = _rank(fraction, total)
-        self._weight = ceil(self._rank / capacity)
-        self._keep = ceil(self._rank / self._weight)
-        room = max(_LEAST_ROOM, self._keep) + self._weight
+        self._weight, self._keep, room = _sizes(n_units, fraction, total, capacity)
         self._kept = torch.full((n_units, self._keep), _NONE)
         self._buffer = torch.full((n_units, room), _NONE)
         self._fill = torch.zeros(n_units, dtype=torch.long)
@@ -77,6 +73,28 @@ class TailSketch:
     def n_bytes(self) -> int:
         """Memory held."""
         return 4 * (self._kept.numel() + self._buffer.numel())
+
+    @staticmethod
+    def bytes_of(n_units: int, fraction: float, total: int, *, capacity: int | None = None) -> int:
+        """Memory that a sketch would hold, in bytes.
+
+        Parameters
+        ----------
+        n_units, fraction, total, capacity
+            As of the sketch.
+
+        Returns
+        -------
+        int
+            Its `n_bytes`.
+
+        Examples
+        --------
+        >>> TailSketch.bytes_of(2, 0.25, 8) == TailSketch(2, 0.25, 8).n_bytes
+        True
+        """
+        _, keep, room = _sizes(n_units, fraction, total, capacity)
+        return 4 * n_units * (keep + room)
 
     def update(self, values: Float[Tensor, "u m"]) -> None:
         """Take in some values of every unit.
@@ -195,6 +213,15 @@ class TailSketch:
         weights = torch.where(order < self._keep, self._weight, 1).cumsum(dim=1)
         reached = (weights >= _rank(self._fraction, self.seen)).to(torch.uint8).argmax(dim=1)
         return values.gather(1, reached[:, None])[:, 0]
+
+
+def _sizes(n_units: int, fraction: float, total: int, capacity: int | None) -> tuple[int, int, int]:
+    """Values that one kept value stands for, values kept of a unit, and room in its buffer."""
+    capacity = capacity or max(_LEAST_CAPACITY, _VALUES // n_units)
+    rank = _rank(fraction, total)
+    weight = ceil(rank / capacity)
+    keep = ceil(rank / weight)
+    return weight, keep, max(_LEAST_ROOM, keep) + weight
 
 
 def _rank(fraction: float, total: int) -> int:

@@ -155,6 +155,7 @@ def _face_task(
         "seed",
         "metric",
         "value",
+        "spread",
         "paper",
         "chance",
         "n_train",

@@ -10,8 +10,9 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from fusiform.activations import stream
-from fusiform.dissection._overlap import Moments, patterns_of
+from fusiform.dissection._overlap import MaskBatch, Moments, sums_of
 from fusiform.dissection._passes import FirstPass, SecondPass, grid_of, memory_of
+from fusiform.dissection._probabilities import unit_blocks
 from fusiform.dissection._result import Dissection, LayerDissection
 from fusiform.dissection._significance import false_discovery_rates
 from fusiform.dissection._stages import Category, Rows, categories_of, regions_of, stage_one, stage_three
@@ -39,6 +40,7 @@ class _Asked:
     pictures: bool
     batch_size: int
     seed: int
+    memory_gb: float
 
     def __post_init__(self) -> None:
         if not self.methods:
@@ -54,9 +56,12 @@ class _Asked:
             )
         if not 0 <= self.iou_threshold <= 1:
             raise SpecError(f"'iou_threshold' must lie between 0 and 1; got {self.iou_threshold}.")
-        for name in ("permutations", "top"):
-            if getattr(self, name) < 1:
-                raise SpecError(f"'{name}' must be at least 1; got {getattr(self, name)}.")
+        for name in ("permutations", "top", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+                raise SpecError(f"'{name}' must be a whole number of at least 1; got {value!r}.")
+        if not 0 < self.memory_gb < np.inf:
+            raise SpecError(f"'memory_gb' must be a finite number above 0; got {self.memory_gb}.")
 
 
 def dissect(
@@ -105,7 +110,7 @@ def dissect(
     quantile : float, default 0.005
         Share of a unit's activations, over all images and positions, above its threshold.
     iou_threshold : float, default 0.04
-        Least IoU.
+        Least IoU; one of 0 pairs with nothing, whatever is given.
     union : {"all", "labelled"}, default "all"
         What IoU divides by. ``"all"``: activated and labelled pixels of all images for which the concept is known.
         ``"labelled"``: of those images only that carry the concept and in which the unit exceeds its threshold, as in the
@@ -115,7 +120,8 @@ def dissect(
         images, by their exact moments on a grid of at most 8 x 8 cells. Adjusted for false discoveries over each
         layer and scope.
     permutations : int, default 1000
-        Permutations of the group labels; no p-value is smaller than 1 / (1 + permutations).
+        Permutations of the group labels. Where fewer than 10 of them reach a probability, its p-value comes from the exact
+        mean, variance and skewness of all permutations.
     top : int, default 5
         Images kept of each unit, and of each unit and concept.
     pictures : bool, default True
@@ -165,11 +171,21 @@ def dissect(
     """
     methods = (method,) if isinstance(method, str) else tuple(dict.fromkeys(method))
     asked = _Asked(
-        methods, quantile, iou_threshold, union, significance, permutations, top, pictures, batch_size, seed
+        methods,
+        quantile,
+        iou_threshold,
+        union,
+        significance,
+        permutations,
+        top,
+        pictures,
+        batch_size,
+        seed,
+        memory_gb,
     )
     wanted = _layers(net, layers)
     if isinstance(dictionary, str):
-        dictionary = open_dictionary(dictionary)
+        dictionary = open_dictionary(dictionary, seed=seed)
     elif isinstance(dictionary, FaceSet):
         dictionary = build_dictionary(dictionary, seed=seed)
     framed, done = frame_faces(net, dictionary.faces, align or "auto")
@@ -183,7 +199,7 @@ def dissect(
 
     categories, left_out = categories_of(dictionary)
     seconds = dict.fromkeys(_PARTS, 0.0)
-    groups = list(_groups(wanted, dictionary, asked, memory_gb))
+    groups = list(_groups(wanted, dictionary, asked))
     found: dict[str, LayerDissection] = {}
     for number, (group, factor) in enumerate(groups):
 
@@ -219,18 +235,22 @@ def _layers(net: FaceNetwork, names: str | Sequence[str] | None) -> list[Layer]:
 
 
 def _groups(
-    layers: list[Layer], dictionary: FaceDictionary, asked: _Asked, memory_gb: float
+    layers: list[Layer], dictionary: FaceDictionary, asked: _Asked
 ) -> Iterator[tuple[list[Layer], int | None]]:
     """Layers that fit in memory together, and how many tiles a side make a cell of the permutation test."""
     known = dictionary.known[[concept.name for concept in dictionary.concepts.local]].to_numpy(dtype=bool)
     size = dictionary.faces.size
     assert size is not None  # framed
-    patterns = len(patterns_of(known)[0]) if asked.significance else 0
-    n, concepts, budget = len(known), known.shape[1], memory_gb * 1e9
+    sums = len(sums_of(known)[0]) if asked.significance else 0
+    n, concepts = known.shape
+    tiles = {grid: Tiles(grid, size) for grid in map(grid_of, layers)}
+    # The masks of a batch are there once, by the tiles of one size of maps at a time.
+    masks = max(MaskBatch.n_bytes(each, min(n, asked.batch_size), concepts) for each in tiles.values())
+    budget = asked.memory_gb * 1e9 - masks
 
     def needs(layer: Layer, factor: int) -> int:
-        rest = memory_of(layer, n, concepts, 0, asked.top * asked.pictures, size)
-        return rest + Moments.n_bytes(Tiles(grid_of(layer), size), layer.shape[0], patterns, factor)
+        rest = memory_of(layer, n, concepts, asked.quantile, asked.top * asked.pictures)
+        return rest + Moments.n_bytes(tiles[grid_of(layer)], layer.shape[0], sums, factor)
 
     group: list[Layer] = []
     coarsest = 1
@@ -369,8 +389,19 @@ def _tables(
 
 
 def _top(maxima: ndarray, top: int) -> Int[ndarray, "u t"]:
-    order = np.argsort(-maxima, axis=0, kind="stable")[:top]
-    return np.ascontiguousarray(order.T)
+    """Rows of the highest, highest first; of equal ones the earlier."""
+    n, units = maxima.shape
+    top = min(top, n)
+    found = np.empty((units, top), dtype=np.int64)
+    for block in unit_blocks(n, units):
+        values = np.ascontiguousarray(maxima[:, block].T)
+        last = np.partition(values, n - top, axis=1)[:, n - top, None]
+        equal, room = values == last, top - (values > last).sum(axis=1, keepdims=True)
+        kept = (values > last) | (equal & (equal.cumsum(axis=1) <= room))
+        rows = kept.nonzero()[1].reshape(-1, top)
+        order = np.argsort(-np.take_along_axis(values, rows, axis=1), axis=1, kind="stable")
+        found[block] = np.take_along_axis(rows, order, axis=1)
+    return found
 
 
 def _best(best: Any, units: slice, concepts: int) -> tuple[ndarray, ndarray]:

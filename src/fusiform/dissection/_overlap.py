@@ -10,7 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from fusiform.dissection._best import BestImages
-from fusiform.dissection._significance import overlap_p_values
+from fusiform.dissection._significance import least_p_value, overlap_p_values
 from fusiform.dissection._tiles import Tiles
 
 _CHUNK = 2**22  # pixels of tiles evaluated at once
@@ -43,6 +43,12 @@ class MaskBatch:
         self._rows[:, :-1, :-1] = flat[:, self.columns].transpose(1, 2)
         self._rows[:, :-1, -1] = 1
         self._latest: tuple[Tiles, Tensor] | None = None
+
+    @staticmethod
+    def n_bytes(tiles: Tiles, images: int, concepts: int) -> int:
+        """Memory of the masks of a batch, as they come, flat, and by tile, if all concepts occur."""
+        pixels = tiles.size[0] * tiles.size[1]
+        return images * (pixels * concepts + 4 * (concepts + 1) * (pixels + 1 + tiles.pixels.numel()))
 
     def by_tile(self, tiles: Tiles) -> Float[Tensor, "b t p c"]:
         """Masks of the concepts that occur, and a column of ones, in every tile."""
@@ -173,8 +179,9 @@ class Moments:
 
     With areas a_i and masks m_j on the grid, the overlap is the sum of <a_i, m_i>; over all n! ways to pair them its
     mean is n <mean a, mean m> and its variance <C_a, C_m> / (n - 1), C the matrices of centred second moments (Hoeffding
-    1951 for the matrix <a_i, m_j>). Only images for which a concept is known take part in its test, so units' moments
-    are kept for every different set of such images.
+    1951 for the matrix <a_i, m_j>). Only images for which a concept is known take part in its test. Units' moments are
+    summed over all images and, for every different set of known images, over those that are known or those that are
+    not, whichever are fewer; in the end the latter are subtracted.
     """
 
     def __init__(self, tiles: Tiles, n_units: int, known: Bool[ndarray, "n c"], factor: int) -> None:
@@ -182,11 +189,14 @@ class Moments:
         # Square roots of the cells' pixels, so that products are pixels as they would be were masks spread evenly.
         self._scale = (tiles.n_pixels @ self._into).clamp(min=1).rsqrt()
         cells, concepts = len(self._scale), known.shape[1]
-        self._columns, self._pattern = patterns_of(known)
+        sets, signs, self._pattern = sums_of(known)
+        self._sets, self._signs = torch.from_numpy(sets), torch.from_numpy(signs)
         self._n = torch.from_numpy(known.sum(axis=0))
+        self._firing = torch.zeros(len(sets), n_units, dtype=torch.float64)
+        self._carrying = torch.zeros(concepts, dtype=torch.float64)
         self.overlap = torch.zeros(n_units, concepts, dtype=torch.float64)
-        self._sum = torch.zeros(len(self._columns), n_units, cells, dtype=torch.float64)
-        self._square = torch.zeros(len(self._columns), n_units * cells * cells)
+        self._sum = torch.zeros(len(sets), n_units, cells, dtype=torch.float64)
+        self._square = torch.zeros(len(sets), n_units * cells * cells)
         self._mask_sum = torch.zeros(concepts, cells, dtype=torch.float64)
         self._mask_square = torch.zeros(concepts, cells, cells, dtype=torch.float64)
         self._masks: tuple[MaskBatch, Tensor] | None = None
@@ -216,14 +226,18 @@ class Moments:
             torch.mm(areas[begin:end], masks[b].T, out=overlap[begin:end])
         self.overlap.index_add_(0, unit, overlap.double())
         row, cell = areas.nonzero(as_tuple=True)
-        for pattern, column in enumerate(self._columns):
-            known = batch.known[image[row], column] > 0
-            self._add_moments(pattern, areas, unit, row[known], cell[known])
+        fires = areas.any(dim=1)
+        for number, images in enumerate(self._sets[:, batch.first_row : batch.first_row + batch.count]):
+            if not images.any():
+                continue
+            self._firing[number].index_add_(0, unit, (fires & images[image]).double())
+            inside = images[image[row]]
+            self._add_moments(number, areas, unit, row[inside], cell[inside])
 
-    def _add_moments(self, pattern: int, areas: Tensor, unit: Tensor, row: Tensor, cell: Tensor) -> None:
+    def _add_moments(self, number: int, areas: Tensor, unit: Tensor, row: Tensor, cell: Tensor) -> None:
         value, cells = areas[row, cell], areas.shape[1]
         place = unit[row] * cells + cell
-        self._sum[pattern].view(-1).index_add_(0, place, value.double())
+        self._sum[number].view(-1).index_add_(0, place, value.double())
         # Few cells of a map are lit: only products of these are formed.
         lit = torch.bincount(row, minlength=len(areas))
         first, partners = (lit.cumsum(0) - lit)[row], lit[row]
@@ -231,11 +245,12 @@ class Moments:
             left = torch.repeat_interleave(torch.arange(part.start, part.stop), partners[part])
             begin = partners[part].cumsum(0) - partners[part]
             right = first[left] + torch.arange(len(left)) - begin[left - part.start]
-            self._square[pattern].index_add_(0, place[left] * cells + cell[right], value[left] * value[right])
+            self._square[number].index_add_(0, place[left] * cells + cell[right], value[left] * value[right])
 
     def update_masks(self, batch: MaskBatch) -> None:
         """Take in the masks of a batch."""
         masks = self._mask_cells(batch).transpose(0, 1)
+        self._carrying += batch.present.sum(dim=0)
         self._mask_sum += masks.sum(dim=1)
         self._mask_square += masks.transpose(1, 2) @ masks
 
@@ -244,37 +259,64 @@ class Moments:
         n = self._n.double().clamp(min=1)
         units, cells = self._sum.shape[1:]
         mean, variance = torch.zeros_like(self.overlap), torch.zeros_like(self.overlap)
-        for pattern in range(len(self._sum)):
+        for pattern, signs in enumerate(self._signs):
             of = torch.from_numpy(np.flatnonzero(self._pattern == pattern))
+            used = signs.nonzero()[:, 0].tolist()
+            if not used:
+                continue
+            first = sum(signs[s] * self._sum[s] for s in used)
+            assert isinstance(first, Tensor)
             count, sums = n[of], self._mask_sum[of]
             spread = self._mask_square[of] - sums[:, :, None] * sums[:, None, :] / count[:, None, None]
-            mean[:, of] = self._sum[pattern] @ sums.T / count
+            mean[:, of] = first @ sums.T / count
             for part in _parts(torch.full((units,), cells * cells), _OUTER):
-                total = self._sum[pattern, part]
-                square = self._square[pattern].view(units, -1)[part].double()
+                total = first[part]
+                square = torch.zeros(len(total), cells * cells, dtype=torch.float64)
+                for s in used:
+                    square += signs[s] * self._square[s].view(units, -1)[part]
                 centred = square - (total[:, :, None] * total[:, None, :] / count[0]).flatten(1)
                 variance[part][:, of] = centred @ spread.flatten(1).T / (count - 1).clamp(min=1)
         return mean.numpy(), variance.clamp(min=0).numpy()
 
     def p_values(self) -> Float[ndarray, "u c"]:
         """One-sided p-value of every unit and concept."""
-        return overlap_p_values(self.overlap.numpy(), *self.of_permutations())
+        mean, variance = self.of_permutations()
+        firing = (self._signs @ self._firing)[self._pattern].T.numpy()
+        # What is left of images that were subtracted may differ from 0 by rounding.
+        mean = np.where(firing > 0, mean, 0)
+        least = least_p_value(self._n.numpy(), firing, self._carrying.numpy())
+        return overlap_p_values(self.overlap.numpy(), mean, variance, least)
 
     @staticmethod
-    def n_bytes(tiles: Tiles, n_units: int, patterns: int, factor: int) -> int:
-        """Memory of the second moments."""
+    def n_bytes(tiles: Tiles, n_units: int, sums: int, factor: int) -> int:
+        """Memory of the second moments, summed over so many sets of images."""
         cells = ceil(tiles.shape[0] / factor) * ceil(tiles.shape[1] / factor)
-        return 4 * n_units * patterns * cells**2
+        return 4 * n_units * sums * cells**2
 
 
-def patterns_of(known: Bool[ndarray, "n c"]) -> tuple[Int[ndarray, " p"], Int[ndarray, " c"]]:
-    """Concepts known for the same images share a pattern: a column of each, and the pattern of every concept."""
+def sums_of(
+    known: Bool[ndarray, "n c"],
+) -> tuple[Bool[ndarray, "s n"], Float[ndarray, "p s"], Int[ndarray, " c"]]:
+    """Sets of images to sum over, and how the known images of every concept follow from them.
+
+    Concepts known for the same images share a pattern. The known images of pattern p are ``signs[p] @ sets``: those
+    themselves, or all less those that are not known, whichever are fewer.
+    """
     if not known.shape[1]:
-        return np.empty(0, dtype=int), np.empty(0, dtype=int)
+        return np.zeros((0, len(known)), dtype=bool), np.zeros((0, 0)), np.empty(0, dtype=int)
     _, columns, pattern = np.unique(
         np.packbits(known, axis=0), axis=1, return_index=True, return_inverse=True
     )
-    return columns, pattern.reshape(-1)
+    kept = known[:, columns].T
+    most = 2 * kept.sum(axis=1) > len(known)
+    sets, number = np.unique(kept ^ most[:, None], axis=0, return_inverse=True)
+    signs = np.where(most, -1.0, 1.0)[:, None] * np.eye(len(sets))[number.reshape(-1)]
+    filled = sets.any(axis=1)
+    sets, signs = sets[filled], signs[:, filled]
+    if most.any():
+        sets = np.concatenate([np.ones((1, len(known)), dtype=bool), sets])
+        signs = np.concatenate([most[:, None].astype(float), signs], axis=1)
+    return sets, signs, pattern.reshape(-1)
 
 
 def _parts(sizes: Tensor, most: int) -> list[slice]:

@@ -10,7 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from fusiform.activations import TailSketch
-from fusiform.dissection._overlap import MaskBatch, Moments, Overlap
+from fusiform.dissection._overlap import MaskBatch, Overlap
 from fusiform.dissection._tiles import Tiles
 from fusiform.errors import LayerError
 from fusiform.faces import FaceDictionary
@@ -171,11 +171,11 @@ class SecondPass:
         self.top_maps[name][unit.numpy(), rank.numpy()] = held.clamp(-limit, limit).half().numpy()
 
 
-def memory_of(layer: Layer, n: int, concepts: int, patterns: int, top: int, size: tuple[int, int]) -> int:
-    """Bytes that a layer's dissection holds: maxima, sketch, counts, best images, second moments at their finest."""
-    units, grid = layer.shape[0], grid_of(layer)
+def memory_of(layer: Layer, n: int, concepts: int, quantile: float, top: int) -> int:
+    """Bytes that a layer's dissection holds but for second moments: maxima, sketch, counts, best images."""
+    units, (height, width) = layer.shape[0], grid_of(layer)
     counts = units * concepts * (6 * 8 + 8 * top)
-    return units * n * 4 + counts + Moments.n_bytes(Tiles(grid, size), units, patterns, 1)
+    return units * n * 4 + counts + TailSketch.bytes_of(units, quantile, n * height * width)
 
 
 def _maps(layer: Layer, activations: Tensor) -> Float[Tensor, "k u h w"]:

@@ -7,6 +7,32 @@ from scipy.stats import rankdata
 
 from fusiform.errors import DataError
 
+_VALUES = 2**22  # maxima worked on at once: ranking takes 16 times their memory
+
+
+def unit_blocks(n: int, units: int) -> list[slice]:
+    """Units a few at a time, so that their maxima over n images are about 4 million values.
+
+    Parameters
+    ----------
+    n : int
+        Images.
+    units : int
+        Units.
+
+    Returns
+    -------
+    list of slice
+        All units, in order.
+
+    Examples
+    --------
+    >>> unit_blocks(2**20, 10)
+    [slice(0, 4, None), slice(4, 8, None), slice(8, 10, None)]
+    """
+    step = max(1, _VALUES // max(1, n))
+    return [slice(start, min(start + step, units)) for start in range(0, units, step)]
+
 
 def weighted_ranks(max_activations: Float[ndarray, "n u"]) -> Float[ndarray, "n u"]:
     """Rank times strength of every image, a unit (Teotia and others 2022, the increment of eq. 1).
@@ -82,7 +108,9 @@ def global_probabilities(
         raise DataError(
             f"Every group needs at least one image; these have none: {missing}. Number the groups from 0 without gaps."
         )
-    return group_probabilities(weighted_ranks(maxima[kept]), groups[kept])
+    blocks = unit_blocks(int(kept.sum()), maxima.shape[1])
+    parts = [group_probabilities(weighted_ranks(maxima[kept, block]), groups[kept]) for block in blocks]
+    return np.concatenate([np.empty((0, len(sizes))), *parts])
 
 
 def local_probabilities(
@@ -133,7 +161,10 @@ def local_probabilities(
     if not carrying.any():
         return np.full(iou.shape, 1 / max(1, iou.shape[1]))
     carried = present[carrying].astype(np.float64)
-    scores = weighted_ranks(maxima[carrying]).T @ carried / np.maximum(carried.sum(axis=0), 1)
+    scores = np.empty(iou.shape)
+    for block in unit_blocks(len(carried), len(scores)):
+        scores[block] = weighted_ranks(maxima[carrying, block]).T @ carried
+    scores /= np.maximum(carried.sum(axis=0), 1)
     return _relative(scores * np.nan_to_num(iou))
 
 

@@ -8,7 +8,12 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from fusiform.dissection._probabilities import group_probabilities, local_probabilities, weighted_ranks
+from fusiform.dissection._probabilities import (
+    group_probabilities,
+    local_probabilities,
+    unit_blocks,
+    weighted_ranks,
+)
 from fusiform.dissection._result import LayerDissection
 from fusiform.dissection._significance import group_p_values
 from fusiform.faces import FaceDictionary
@@ -19,7 +24,7 @@ LOCAL_FACTOR = 1.5  # of uniform probability, that a local concept must exceed
 
 @dataclass(frozen=True)
 class Category:
-    """A global category of the dictionary, those groups that have images, and the threshold for so many."""
+    """A global category of the dictionary, those groups that have images, and the dictionary's threshold."""
 
     name: str
     groups: tuple[str, ...]
@@ -27,18 +32,9 @@ class Category:
     members: Int[ndarray, " n"]
     threshold: float
 
-    def spread(self, values: Float[ndarray, "u h"]) -> Float[ndarray, "u g"]:
-        """Values of the groups with images among all groups, NaN for the others."""
-        full = np.full((len(values), len(self.groups)), np.nan)
-        full[:, self.held] = values
-        return full
-
 
 def categories_of(dictionary: FaceDictionary) -> tuple[list[Category], list[str]]:
-    """Categories with at least two groups that have images; and what was left out, in words.
-
-    A threshold is meant for so many groups: where some have no images it grows as the uniform probability does.
-    """
+    """Categories with at least two groups that have images; and what was left out, in words."""
     found, left_out = [], []
     for category in dictionary.concepts.categories:
         numbers = dictionary.groups[category.name].to_numpy(dtype=int)
@@ -50,8 +46,7 @@ def categories_of(dictionary: FaceDictionary) -> tuple[list[Category], list[str]
             continue
         members = np.full(len(numbers), -1)
         members[numbers >= 0] = np.searchsorted(held, numbers[numbers >= 0])
-        threshold = category.threshold * len(category.groups) / len(held)
-        found.append(Category(category.name, tuple(category.groups), held, members, threshold))
+        found.append(Category(category.name, tuple(category.groups), held, members, category.threshold))
     return found, left_out
 
 
@@ -59,29 +54,32 @@ def stage_one(
     maxima: Float[ndarray, "n u"], categories: list[Category], *, permutations: int, seed: int
 ) -> tuple[dict[str, ndarray], dict[str, ndarray]]:
     """Probabilities of every category's groups, and their p-values (NaN without permutations)."""
-    probabilities, p_values = {}, {}
-    latest, weights = b"", np.empty(0)
-    for category in categories:
-        kept = category.members >= 0
-        if latest != kept.tobytes():  # ranking takes longest, and categories often share their images
-            latest, weights = kept.tobytes(), weighted_ranks(maxima[kept])
-        groups = category.members[kept]
-        found = group_probabilities(weights, groups)
-        p = np.full(found.shape, np.nan)
-        if permutations:
-            p = group_p_values(weights, groups, permutations=permutations, seed=seed)
-        probabilities[category.name], p_values[category.name] = category.spread(found), category.spread(p)
+    shapes = {category.name: (maxima.shape[1], len(category.groups)) for category in categories}
+    probabilities = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+    p_values = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+    for block in unit_blocks(*maxima.shape):
+        latest, weights = b"", np.empty(0)
+        for category in categories:
+            kept = category.members >= 0
+            if latest != kept.tobytes():  # ranking takes longest, and categories often share their images
+                latest, weights = kept.tobytes(), weighted_ranks(maxima[kept, block])
+            groups, held = category.members[kept], category.held
+            probabilities[category.name][block, held] = group_probabilities(weights, groups)
+            if permutations:
+                p = group_p_values(weights, groups, permutations=permutations, seed=seed)
+                p_values[category.name][block, held] = p
     return probabilities, p_values
 
 
 def regions_of(
     iou: Float[ndarray, "u c"], regions: list[str], iou_threshold: float
 ) -> tuple[Int[ndarray, " u"], list[str]]:
-    """Best concept of every unit, and the region it names: "" where its IoU is below the threshold."""
+    """Best concept of every unit, and the region it names: "" where its IoU is 0 or below the threshold."""
     if not iou.shape[1]:
         return np.zeros(len(iou), dtype=int), [""] * len(iou)
     best = np.nan_to_num(iou).argmax(axis=1)
-    reached = np.nan_to_num(iou)[np.arange(len(iou)), best] >= iou_threshold
+    highest = np.nan_to_num(iou)[np.arange(len(iou)), best]
+    reached = (highest > 0) & (highest >= iou_threshold)
     return best, [regions[c] if ok else "" for c, ok in zip(best, reached, strict=True)]
 
 
@@ -98,9 +96,11 @@ def stage_three(
         units = np.flatnonzero([name == region for name in of_unit])
         if len(units):
             concepts = np.flatnonzero([name == region for name in regions])
-            probabilities[np.ix_(units, concepts)] = local_probabilities(
-                maxima[:, units], present[:, concepts], iou[np.ix_(units, concepts)]
-            )
+            for block in unit_blocks(len(maxima), len(units)):
+                some = units[block]
+                probabilities[np.ix_(some, concepts)] = local_probabilities(
+                    maxima[:, some], present[:, concepts], iou[np.ix_(some, concepts)]
+                )
     return probabilities
 
 
@@ -166,7 +166,9 @@ class Rows:
         parts = []
         for category in self._categories:
             probabilities = self._found.probabilities_global[category.name]
-            unit, group = np.nonzero(np.nan_to_num(probabilities) > category.threshold)
+            # A unit that never varies prefers no group, however low the threshold.
+            prefers = probabilities[:, category.held].max(axis=1, keepdims=True) > 1 / len(category.held)
+            unit, group = np.nonzero(prefers & (np.nan_to_num(probabilities) > category.threshold))
             sizes = np.zeros(len(category.groups), dtype=int)
             sizes[category.held] = np.bincount(category.members[category.members >= 0])
             parts.append(

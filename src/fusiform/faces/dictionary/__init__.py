@@ -10,6 +10,7 @@ True
 from fusiform.faces.dictionary._build import build_dictionary
 from fusiform.faces.dictionary._concepts import Category, Concept, ConceptTable
 from fusiform.faces.dictionary._dictionary import FaceDictionary
+from fusiform.faces.dictionary._groups import group_numbers
 from fusiform.faces.dictionary._open import open_dictionary
 from fusiform.faces.dictionary._overlap import overlap
 
@@ -19,6 +20,7 @@ __all__ = [
     "ConceptTable",
     "FaceDictionary",
     "build_dictionary",
+    "group_numbers",
     "open_dictionary",
     "overlap",
 ]

@@ -1,5 +1,6 @@
 """Build a Face Dictionary from a set of faces."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -34,7 +35,8 @@ def build_dictionary(
     A concept is where the set's mask of that name is, or the union of the masks of its parts, or, without masks, within
     Gaussian confidence ellipses (80%) about groups of the 68 landmarks (section 3.1 of the paper). A part is present where
     its mask is; attributes and action units where their column says so, or, of sets without the column, where an own mask
-    or that of something worn (eyeglasses) is not empty. Groups of faces come from columns as `Category` says. What cannot
+    or that of something worn (eyeglasses) is not empty. Where a column says that a concept is there and its mask is empty,
+    nothing is known of it. Groups of faces come from columns as `Category` says. What cannot
     be used is left out, named and counted in `FaceDictionary.problems`.
 
     Parameters
@@ -89,17 +91,31 @@ def build_dictionary(
     ]
     drawings: dict[str, Drawing] = {}
     columns: list[tuple[Bool[ndarray, " n"], Bool[ndarray, " n"]]] = []
+    ids = faces.table["image_id"].astype(str).tolist()
+    pointed = np.zeros(len(faces), dtype=bool)
+    if faces.n_landmarks == 68:
+        pointed = faces._view.source.points_known(faces._view.rows)
     for concept in table.local:
         drawing = drawing_of(concept, faces.parts, faces.n_landmarks, masks)
         if isinstance(drawing, str):
             problems.append((concept.name, None, drawing))
             continue
-        found = _labels(faces, concept, drawing)
-        if isinstance(found, str):
-            problems.append((concept.name, None, found))
+        labels = _column(faces, concept)
+        if labels is None and not drawing.tells:
+            problems.append((concept.name, None, _no_column(faces, concept)))
             continue
-        drawings[concept.name] = drawing
-        columns.append(found)
+        able = pointed if drawing.groups else np.ones(len(faces), dtype=bool)
+        if not able.any():
+            problems.append((concept.name, None, "no image has all 68 landmarks"))
+            continue
+        # What a column says goes before what the mask tells.
+        drawings[concept.name] = drawing if labels is None else replace(drawing, tells=False)
+        columns.append((able, able) if labels is None else (labels[0] & able, labels[1] & able))
+    if any(drawing.groups for drawing in drawings.values()):
+        problems += [
+            (None, ids[i], "it has not all 68 landmarks, so no ellipse is drawn")
+            for i in np.flatnonzero(~pointed)
+        ]
     groups: dict[str, ndarray] = {}
     for category in table.categories:
         numbers, why = group_numbers(faces, category)
@@ -128,33 +144,24 @@ def build_dictionary(
         numbered=table,
         problems=problems,
         settings=settings,
-        balance=balance,
-        seed=seed,
         progress=progress,
     )
 
 
-def _labels(
-    faces: FaceSet, concept: Concept, drawing: Drawing
-) -> tuple[Bool[ndarray, " n"], Bool[ndarray, " n"]] | str:
-    """Which images are labelled with a concept and for which it is known, or why that cannot be told."""
-    able = np.ones(len(faces), dtype=bool)
-    if drawing.groups:
-        able = faces._view.source.points_known(faces._view.rows)
-        if not able.any():
-            return "no image has all 68 landmarks"
+def _column(faces: FaceSet, concept: Concept) -> tuple[Bool[ndarray, " n"], Bool[ndarray, " n"]] | None:
+    """Which images a binary column of the concept's name says to show it, and of which it says anything."""
     attribute = faces.schema.get(concept.name)
-    if attribute is not None and attribute.kind == "binary":
-        column = faces.table[concept.name]
-        known = column.notna().to_numpy() & able
-        return column.fillna(False).to_numpy(dtype=bool) & able, known
-    if drawing.tells:
-        return able, able
-    if attribute is not None:
-        return (
-            f"column '{concept.name}' is {attribute.kind}, where a binary one must say which images show it"
-        )
-    return "no column of its name says which images show it"
+    if attribute is None or attribute.kind != "binary":
+        return None
+    column = faces.table[concept.name]
+    return column.fillna(False).to_numpy(dtype=bool), column.notna().to_numpy()
+
+
+def _no_column(faces: FaceSet, concept: Concept) -> str:
+    attribute = faces.schema.get(concept.name)
+    if attribute is None:
+        return "no column of its name says which images show it"
+    return f"column '{concept.name}' is {attribute.kind}, where a binary one must say which images show it"
 
 
 def _advice(faces: FaceSet, problems: list[Problem]) -> str:

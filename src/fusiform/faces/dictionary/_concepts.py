@@ -1,19 +1,23 @@
 """Concepts and groupings of a Face Dictionary: a table that can be extended."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from fusiform.errors import SpecError
-from fusiform.faces._tables import read_table
 from fusiform.faces.dictionary._points import landmark_groups
 from fusiform.faces.dictionary._published import CATEGORIES, LOCAL
 
 KINDS = ("action unit", "part", "attribute")
+
+T = TypeVar("T", str, float)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Concept:
     Raises
     ------
     SpecError
-        If the kind is not known, a name is empty, or landmarks cannot be read.
+        If the kind is not known, a name is empty, landmarks cannot be read, or a field is of another type.
 
     Examples
     --------
@@ -52,6 +56,9 @@ class Concept:
     landmarks: str = ""
 
     def __post_init__(self) -> None:
+        for field in ("name", "kind", "region", "landmarks"):
+            _text(f"Concept {self.name!r}", field, getattr(self, field))
+        object.__setattr__(self, "parts", _listed(f"Concept '{self.name}'", "parts", self.parts, str))
         if not self.name or not self.region or "/" in self.name or "\\" in self.name or self.name[0] == ".":
             raise SpecError(
                 f"A concept needs a name, which is a folder's name too, and a region; got name '{self.name}' and region "
@@ -97,17 +104,19 @@ class Category:
         At least two.
     threshold : float
         A unit is paired with a group where its probability is above it; 0, the default, stands for 0.55 of two groups
-        and 1.2 divided by the number of more.
+        and 1.2 divided by the number of more. It follows the number of groups that have images; another threshold stays.
     columns : tuple of str
-        Columns looked for, in this order; the category's name when not given. A binary column gives its two groups, true
-        first; a categorical one those that its values name; a number is cut at `bounds`.
+        Columns looked for, in this order; the category's name when not given. A binary column gives its two groups: true is
+        the one that the column is named after, else the first, but a column named after the category itself, or 'sex',
+        does not tell and is not used. A categorical column gives the groups that its values name; a number is cut at
+        `bounds`.
     bounds : tuple of float
         Inner bounds of the groups of a number, one fewer than groups; a bound belongs to the group above it.
 
     Raises
     ------
     SpecError
-        If groups, threshold or bounds cannot be.
+        If groups, threshold or bounds cannot be, or a field is of another type.
 
     Examples
     --------
@@ -122,26 +131,30 @@ class Category:
     bounds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        groups = tuple(map(str, self.groups))
+        _text(f"Category {self.name!r}", "name", self.name)
+        what = f"Category '{self.name}'"
+        groups = _listed(what, "groups", self.groups, str)
         if not self.name or len(groups) < 2 or len(set(groups)) != len(groups) or not all(groups):
             raise SpecError(
                 f"A category needs a name and at least two groups with names of their own; got '{self.name}' with "
                 f"{list(groups)}."
             )
+        if isinstance(self.threshold, bool) or not isinstance(self.threshold, Real):
+            raise SpecError(f"{what}: its threshold must be a number; got {self.threshold!r}.")
         threshold = float(self.threshold) or default_threshold(len(groups))
         if not 0 < threshold < 1:
+            raise SpecError(f"{what}: its threshold must lie between 0 and 1; got {self.threshold}.")
+        bounds = _listed(what, "bounds", self.bounds, float)
+        ascending = all(a < b for a, b in pairwise((-math.inf, *bounds, math.inf)))
+        if bounds and (len(bounds) != len(groups) - 1 or not ascending):
             raise SpecError(
-                f"Category '{self.name}': its threshold must lie between 0 and 1; got {self.threshold}."
-            )
-        bounds = tuple(map(float, self.bounds))
-        if bounds and (len(bounds) != len(groups) - 1 or list(bounds) != sorted(set(bounds))):
-            raise SpecError(
-                f"Category '{self.name}': {len(groups)} groups have {len(groups) - 1} bounds between them, ascending; got "
+                f"{what}: {len(groups)} groups have {len(groups) - 1} bounds between them, ascending; got "
                 f"{list(bounds)}."
             )
         object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "threshold", threshold)
-        object.__setattr__(self, "columns", tuple(self.columns) or (self.name,))
+        columns = _listed(what, "columns", self.columns, str)
+        object.__setattr__(self, "columns", columns or (self.name,))
         object.__setattr__(self, "bounds", bounds)
 
 
@@ -204,7 +217,7 @@ class ConceptTable:
         ('Male', 'Female')
         """
         local = tuple(
-            Concept(n, kind, region, _names(parts), points) for n, kind, region, parts, points in LOCAL
+            Concept(n, kind, region, names_in(parts), points) for n, kind, region, parts, points in LOCAL
         )
         return cls(local, tuple(Category(*entry) for entry in CATEGORIES))
 
@@ -242,10 +255,9 @@ class ConceptTable:
         ...     ConceptTable.read(file).regions
         {'Eye': ('Glabella',)}
         """
-        path = Path(path).expanduser()
-        if path.suffix.lower() == ".toml":
-            return _from_toml(path)
-        return _from_table(read_table(path), path)
+        from fusiform.faces.dictionary._concept_files import read_concepts
+
+        return read_concepts(Path(path).expanduser())
 
     def with_local(self, *concepts: Concept) -> "ConceptTable":
         """The table with more local concepts, or with others of the same name.
@@ -339,93 +351,48 @@ class ConceptTable:
         for category in self.categories:
             said = {
                 "columns": ";".join(category.columns),
-                "bounds": ";".join(f"{b:g}" for b in category.bounds),
+                "bounds": ";".join(map(repr, category.bounds)),
             }
             rows += [
                 {"concept": g, "kind": "global", "category": category.name, "threshold": category.threshold}
                 | said
                 for g in category.groups
             ]
-        return pd.DataFrame(rows, columns=list(_TABLE)).astype(_TABLE)
+        return pd.DataFrame(rows, columns=list(TABLE)).astype(TABLE)
 
 
-_TABLE = {
+TABLE = {
     "concept": "string", "kind": "string", "region": "string", "category": "string", "threshold": "float64",
     "parts": "string", "landmarks": "string", "columns": "string", "bounds": "string",
 }  # fmt: skip
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names_in(text: str) -> tuple[str, ...]:
+    """Names separated by semicolons."""
     return tuple(name.strip() for name in text.split(";") if name.strip())
 
 
-def _from_table(table: pd.DataFrame, path: Path) -> ConceptTable:
-    if not {"concept", "kind"} <= set(table.columns):
+def _text(what: str, field: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise SpecError(f"{what}: its {field} must be text; got {value!r}.")
+
+
+def _listed(what: str, field: str, value: object, kind: type[T]) -> tuple[T, ...]:
+    """A list of texts or numbers, each as itself; one alone is a list of one."""
+    items = value if isinstance(value, list | tuple) else (value,) if value != "" else ()
+    right = str if kind is str else Real
+    if any(isinstance(item, bool) or not isinstance(item, right) for item in items):
         raise SpecError(
-            f"'{path}' is no table of concepts: it needs the columns concept, kind and region, or category; got "
-            f"{', '.join(table.columns)}."
+            f"{what}: its {field} must be a list of {'texts' if kind is str else 'numbers'}; got {value!r}."
         )
-    text = table.reindex(columns=list(_TABLE)).astype("string").fillna("")
-    local = []
-    groups: dict[str, list[dict[str, str]]] = {}
-    for line, row in enumerate(text.to_dict("records"), 2):
-        cells = {str(name): str(value).strip() for name, value in row.items()}
-        if cells["kind"] == "global":
-            groups.setdefault(cells["category"], []).append(cells)
-            continue
-        try:
-            parts = _names(cells["parts"])
-            local.append(Concept(cells["concept"], cells["kind"], cells["region"], parts, cells["landmarks"]))
-        except SpecError as error:
-            raise SpecError(f"Line {line} of '{path}': {error}") from error
-    categories = []
-    for name, rows in groups.items():
-        first, members = rows[0], tuple(row["concept"] for row in rows)
-        try:
-            threshold, bounds = float(first["threshold"] or 0), tuple(map(float, _names(first["bounds"])))
-            categories.append(Category(name, members, threshold, _names(first["columns"]), bounds))
-        except ValueError as error:
-            raise SpecError(f"'{path}', category '{name}': {error}") from error
-    return ConceptTable(tuple(local), tuple(categories))
-
-
-def _from_toml(path: Path) -> ConceptTable:
-    import tomllib
-
-    try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"'{path}' cannot be read as TOML: {error}.") from error
-    local = tuple(_entry(Concept, entry, path) for entry in _entries(said, "local", path))
-    return ConceptTable(
-        local, tuple(_entry(Category, entry, path) for entry in _entries(said, "category", path))
-    )
-
-
-def _entries(said: dict[str, Any], key: str, path: Path) -> Sequence[dict[str, Any]]:
-    odd = [name for name in said if name not in ("local", "category")]
-    entries = said.get(key, [])
-    if odd or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SpecError(
-            f"'{path}' must hold [[local]] and [[category]] entries; got {', '.join(odd or [key])}."
-        )
-    return entries
-
-
-def _entry(kind: type, entry: dict[str, Any], path: Path) -> Any:
-    known = [field.name for field in fields(kind)]
-    try:
-        return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()})
-    except (TypeError, ValueError) as error:
-        raise SpecError(
-            f"'{path}', entry {entry.get('name', entry)!r}: {error} Fields are {', '.join(known)}."
-        ) from error
+    return tuple(map(kind, items))
 
 
 def only(table: ConceptTable, local: Iterable[str], groups: Mapping[str, Sequence[str]]) -> ConceptTable:
     """The table with some local concepts, and of categories with some groups only.
 
-    A category of fewer groups than it had gets the threshold that its number of groups has by default.
+    A threshold that is the default of a category's number of groups becomes that of the groups left; another one, which
+    somebody stated, stays.
     """
     kept = set(local)
     categories = []
@@ -434,5 +401,7 @@ def only(table: ConceptTable, local: Iterable[str], groups: Mapping[str, Sequenc
         if left == category.groups:
             categories.append(category)
         elif len(left) > 1:
-            categories.append(replace(category, groups=left, threshold=0.0, bounds=()))
+            stated = category.threshold != default_threshold(len(category.groups))
+            threshold = category.threshold if stated else 0.0
+            categories.append(replace(category, groups=left, threshold=threshold, bounds=()))
     return ConceptTable(tuple(c for c in table.local if c.name in kept), tuple(categories))

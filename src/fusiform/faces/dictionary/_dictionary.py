@@ -15,14 +15,15 @@ from torch import Tensor
 
 from fusiform.errors import DataError
 from fusiform.faces._face_set import FaceSet
-from fusiform.faces._sources import Progress, Source, chunks
+from fusiform.faces._sources import Progress, chunks
 from fusiform.faces._view import Indices, View
 from fusiform.faces.dictionary._concepts import ConceptTable, only
-from fusiform.faces.dictionary._groups import settle
-from fusiform.faces.dictionary._masks import ConceptImages, Drawing, Packed
+from fusiform.faces.dictionary._groups import fewer_groups, settle
+from fusiform.faces.dictionary._masks import ConceptImages, Drawing, Packed, redrawn
 from fusiform.faces.dictionary._survey import Problem, Survey, survey, view_masks
 
 _PROBLEM = {"concept": "string", "image_id": "string", "reason": "string"}
+_USELESS = "left out: no local concept is known of it, and no group (or balancing left it out)"
 
 
 class FaceDictionary:
@@ -203,7 +204,8 @@ class FaceDictionary:
     def on(self, faces: FaceSet, progress: Progress | None = None) -> "FaceDictionary":
         """The same dictionary on another view of its images: aligned, resized, moved, or some of them.
 
-        Masks move with the images; those that the new view cuts off are no longer present.
+        Masks move with the images; those that the new view cuts off are no longer present. A balanced dictionary is balanced
+        again where images are gone, and `problems` names those that could not be used.
 
         Parameters
         ----------
@@ -239,6 +241,17 @@ class FaceDictionary:
                 f"None of the {len(faces)} images of '{faces.name}' is in the dictionary '{self.name}'; images are found by "
                 f"their ids, of which the first are '{ids[0] if ids else ''}' and '{next(iter(place))}'."
             )
+        named = {image for _, image, _ in self._problems}
+        problems: list[Problem] = [
+            (None, str(image), f"the image cannot be used: {why}")
+            for image, why in faces.skipped.itertuples(index=False, name=None)
+            if image in place
+        ]
+        problems += [
+            (None, i, "the dictionary does not hold it")
+            for i in map(str, ids)
+            if i not in place and i not in named
+        ]
         if len(mine) < len(faces):
             faces = faces.subset(mine)
         old = [place[ids[i]] for i in mine]
@@ -247,13 +260,14 @@ class FaceDictionary:
             name=self.name,
             faces=faces,
             asked=self._asked,
-            drawings=_redrawn(self._source, faces._view.source, self.name),
+            drawings=redrawn(self._source, faces._view.source, self.name),
             labelled=self._found.present[old],
             known=self._found.known[old],
             groups=self._groups.iloc[old].reset_index(drop=True),
             numbered=self.concepts,
-            problems=self._problems,
+            problems=[*self._problems, *problems],
             settings=settings,
+            surveyed=True,
             kept=self._source,
             progress=progress,
         )
@@ -354,12 +368,14 @@ def assemble(
     numbered: ConceptTable,
     problems: list[Problem],
     settings: Mapping[str, Any],
-    balance: bool = False,
-    seed: int = 0,
+    surveyed: bool = False,
     kept: ConceptImages | None = None,
     progress: Progress | None = None,
 ) -> FaceDictionary:
-    """Look at all masks and put a dictionary together from what is right; `groups` count as in `numbered`."""
+    """Look at all masks and put a dictionary together from what is right; `groups` count as in `numbered`.
+
+    Whether groups are balanced, and with which seed, stands in the settings. Those that are balanced stay as they are.
+    """
     underlying = (
         faces._view.source.source if isinstance(faces._view.source, ConceptImages) else faces._view.source
     )
@@ -370,13 +386,15 @@ def assemble(
 
     shared = kept is not None and kept.source is underlying and kept.drawings == dict(drawings)
     source = ConceptImages(underlying, drawings, rows_of(labelled), kept._kept if shared and kept else None)
-    found = survey(faces, source, labelled, known, progress)
+    found = survey(faces, source, labelled, known, progress, surveyed)
     problems = [*problems, *found.problems]
-    there = [k for k in range(len(names)) if found.present[:, k].any()]
-    problems += [(n, None, "no image shows it") for k, n in enumerate(names) if k not in there]
+    shown = [name for k, name in enumerate(names) if found.present[:, k].any()]
+    problems += [(name, None, "no image shows it") for name in names if name not in shown]
+    balance, seed = bool(settings.get("balance")), int(settings.get("seed", 0))
     settled, left, said = settle(groups, numbered, balance, seed)
-    problems += [(group, None, why) for group, why in said]
-    concepts = only(numbered, [names[k] for k in there], left)
+    concepts = only(asked, shown, left)
+    problems += [(group, None, why) for group, why in [*said, *fewer_groups(asked, concepts)]]
+    there = [names.index(name) for name in concepts.names]
     useful = found.known[:, there].any(axis=1) | (settled.to_numpy() >= 0).any(axis=1)
     if not useful.any():
         reasons = pd.Series([why for _, _, why in problems]).value_counts().head(3)
@@ -384,15 +402,17 @@ def assemble(
         raise DataError(
             f"Nothing is left for a Face Dictionary of '{name}': no concept and no group has images. {told}."
         )
+    ids = faces.table["image_id"].astype(str).tolist()
+    problems += [(None, ids[i], _USELESS) for i in np.flatnonzero(~useful)]
     shown_in = rows_of(found.present)
     view = View(source.narrowed({names[k]: shown_in[names[k]] for k in there}), rows, faces._view.steps)
     view._plans = faces._view._plans
-    shown = faces._derived(_view=view)
+    moved = faces._derived(_view=view)
     index = np.flatnonzero(useful)
     new_row, new_column = ({old: new for new, old in enumerate(which)} for which in (index.tolist(), there))
     kept_masks = found.kept
-    if len(index) < len(faces) or len(there) < len(names):
-        shown = shown.subset(index)
+    if len(index) < len(faces) or there != list(range(len(names))):
+        moved = moved.subset(index)
         kept_masks = found.kept.renamed(
             lambda key: (
                 (new_row[key[0]], new_column[key[1]]) if key[0] in new_row and key[1] in new_column else None
@@ -403,31 +423,11 @@ def assemble(
     )
     return FaceDictionary(
         name=name,
-        faces=shown,
+        faces=moved,
         asked=asked,
         found=Survey(present, labels_known, found.pixels[there], kept_masks),
         groups=settled.iloc[index],
         concepts=concepts,
-        problems=problems,
+        problems=list(dict.fromkeys(problems)),
         settings=settings,
     )
-
-
-def _redrawn(mine: ConceptImages, other: Source, name: str) -> dict[str, Drawing]:
-    """How another source shows the dictionary's concepts."""
-    if isinstance(other, ConceptImages):
-        return {k: other.drawings.get(k, drawing) for k, drawing in mine.drawings.items()}
-    out: dict[str, Drawing] = {}
-    for concept, drawing in mine.drawings.items():
-        if (drawing.parts and set(drawing.parts) <= set(other.parts)) or (
-            drawing.groups and other.n_points == 68
-        ):
-            out[concept] = drawing
-        elif concept in other.parts:
-            out[concept] = Drawing((concept,), tells=drawing.tells)
-        else:
-            raise DataError(
-                f"These faces cannot show where '{concept}' is: the dictionary '{name}' draws it from {drawing.how}, and they "
-                "have neither these masks nor 68 landmarks. Take them from the dictionary's own 'faces'."
-            )
-    return out

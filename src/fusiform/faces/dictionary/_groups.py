@@ -42,7 +42,28 @@ def _of_value(value: object, category: Category) -> int:
 
 
 def group_numbers(faces: FaceSet, category: Category) -> tuple[Int[ndarray, " n"], str]:
-    """The group of each image, -1 where unknown, and why there are none, or ""."""
+    """To which group of a category each image of a set belongs, as the set's columns say.
+
+    Parameters
+    ----------
+    faces : FaceSet
+        The images and their columns.
+    category : Category
+        The grouping, its columns and bounds.
+
+    Returns
+    -------
+    numbers : int array, shape (n,)
+        Place in ``category.groups``; -1 where unknown.
+    why : str
+        Why no image is in a group, "" otherwise.
+
+    Examples
+    --------
+    >>> faces = FaceSet.from_arrays(np.zeros((3, 3, 8, 8), np.uint8), pd.DataFrame({"age": [4.0, 50.0, 30.0]}))
+    >>> group_numbers(faces, Category("Age", ("young", "old"), columns=("age",), bounds=(40.0,)))
+    (array([0, 1, 0]), '')
+    """
     why = f"no column {' or '.join(map(repr, category.columns))}"
     table = faces.table
     for name in category.columns:
@@ -55,7 +76,16 @@ def group_numbers(faces: FaceSet, category: Category) -> tuple[Int[ndarray, " n"
             if len(category.groups) != 2:
                 why = f"column '{name}' is binary, and there are {len(category.groups)} groups"
                 continue
-            numbers[known] = np.where(column[known].astype(bool), 0, 1)
+            true = _of_value(name, category)
+            if true < 0 and _plain(name) in (_plain(category.name), "sex", "gender"):
+                first, second = category.groups
+                why = (
+                    f"column '{name}' is binary and does not say whether true is {first} or {second}; name it after one "
+                    "of them, or give it words"
+                )
+                continue
+            true = max(true, 0)
+            numbers[known] = np.where(column[known].astype(bool), true, 1 - true)
         elif kind == "continuous":
             if not category.bounds:
                 why = f"column '{name}' holds numbers, and the category names no bounds"
@@ -118,3 +148,25 @@ def settle(
             else:
                 problems.append((category.name, "fewer than two of its groups have images"))
     return pd.DataFrame(found, index=groups.index, dtype="int64"), names, problems
+
+
+def fewer_groups(asked: ConceptTable, left: ConceptTable) -> list[tuple[str, str]]:
+    """What is to be said of the threshold of categories that lost groups."""
+    whole = {category.name: category for category in asked.categories}
+    said = []
+    for category in left.categories:
+        before = whole[category.name]
+        if len(category.groups) < len(before.groups):
+            stays = category.threshold == before.threshold
+            said.append(
+                (
+                    category.name,
+                    f"{len(category.groups)} of its {len(before.groups)} groups have images; its threshold "
+                    + (
+                        f"stays {before.threshold:g} as stated"
+                        if stays
+                        else f"is then {category.threshold:g}"
+                    ),
+                )
+            )
+    return said

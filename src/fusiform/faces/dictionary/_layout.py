@@ -1,7 +1,7 @@
 """The published Face Dictionary as it lies on disk."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from fusiform.errors import DataError, ImageError, nearest
 from fusiform.faces._face_set import FaceSet
-from fusiform.faces._images import UnreadableImageError, decode
+from fusiform.faces._images import SUFFIXES, UnreadableImageError, decode
 from fusiform.faces._lists import contents
 from fusiform.faces._sources import Progress, StoredImages, in_threads
 from fusiform.faces._stores import FolderStore
@@ -125,8 +125,6 @@ def open_published(
         numbered=concepts,
         problems=problems,
         settings={"made_of": f"published:{path}", "masks": "as published", "balance": balance, "seed": seed},
-        balance=balance,
-        seed=seed,
         progress=progress,
     )
 
@@ -167,16 +165,20 @@ def _listed(root: Path, shown: dict[str, set[str]], concepts: ConceptTable, prob
         c.name: folder for c in concepts.local for folder, kind in _FOLDERS.items() if kind == c.kind
     }
     listed: dict[str, set[str]] = {}
-    lists = sorted({*root.glob("*.csv"), *root.parent.glob("*.csv"), *root.glob("*/*.csv")})
-    for file in lists:
-        table = read_table(file)
+    # Beside the folders of images; a folder of another name may lie among anything.
+    beside = root.parent.glob("*.csv") if root.name == _LOCAL else ()
+    for file in sorted({*root.glob("*.csv"), *beside, *root.glob("*/*.csv")}):
+        try:
+            table = read_table(file)
+        except DataError as error:
+            problems.append((None, None, f"the list '{file.name}' is not used: {error}"))
+            continue
         if not {"image", "labels"} <= set(table.columns):
             continue
         for name, labels in (
             table[["image", "labels"]].astype("string").fillna("").itertuples(index=False, name=None)
         ):
-            stem = str(name).strip().removesuffix(_ORIGINAL).rstrip("/").rpartition("/")[2]
-            stem = stem.removesuffix(".png").removesuffix(".jpg")
+            stem = _listed_image(str(name))
             for label in filter(None, (part.strip() for part in str(labels).split(";"))):
                 if label not in folder_of:
                     problems.append(
@@ -195,6 +197,14 @@ def _listed(root: Path, shown: dict[str, set[str]], concepts: ConceptTable, prob
         ]
         # A concept that is listed and has no mask is found when the masks are read.
         shown[image] = labels
+
+
+def _listed_image(name: str) -> str:
+    """The ID that a line of a list names: ``ID``, ``ID.jpg``, ``FOLDER/ID/original.png``."""
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    if path.name.lower() == _ORIGINAL:
+        path = path.parent
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def _groups(folder: Path, concepts: ConceptTable, problems: list[Problem]) -> dict[str, tuple[str, int]]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from fusiform.errors import ImageError
+from fusiform.errors import DataError, ImageError
 from fusiform.faces._attach import WrappedSource
 from fusiform.faces._sources import Source, chunks
 from fusiform.faces.dictionary._concepts import Concept
@@ -233,3 +233,23 @@ class ConceptImages(WrappedSource):
         # Ellipses cost what they are asked for; the masks of a source come for all rows alike.
         sizes = [(self.source.size(row) or (0, 0)) if row in wanted else (0, 0) for row in rows]
         return draw_ellipses(self.source.points(rows), drawing.groups, sizes)
+
+
+def redrawn(mine: ConceptImages, other: Source, name: str) -> dict[str, Drawing]:
+    """How another source shows the dictionary's concepts."""
+    if isinstance(other, ConceptImages):
+        return {k: other.drawings.get(k, drawing) for k, drawing in mine.drawings.items()}
+    out: dict[str, Drawing] = {}
+    for concept, drawing in mine.drawings.items():
+        if (drawing.parts and set(drawing.parts) <= set(other.parts)) or (
+            drawing.groups and other.n_points == 68
+        ):
+            out[concept] = drawing
+        elif concept in other.parts:
+            out[concept] = Drawing((concept,), tells=drawing.tells)
+        else:
+            raise DataError(
+                f"These faces cannot show where '{concept}' is: the dictionary '{name}' draws it from {drawing.how}, and they "
+                "have neither these masks nor 68 landmarks. Take them from the dictionary's own 'faces'."
+            )
+    return out

@@ -57,7 +57,7 @@ CATEGORIES: tuple[tuple[str, tuple[str, ...], float, tuple[str, ...], tuple[floa
         ("age", "age_group"),
         (20.0, 40.0, 60.0),
     ),
-    ("Gender", ("Male", "Female"), 0.55, ("Male", "sex", "gender"), ()),
+    ("Gender", ("Male", "Female"), 0.55, ("Male", "Female", "sex", "gender"), ()),
     ("Ethnicity", ("white", "black", "asian", "indian"), 0.3, ("ethnicity", "race"), ()),
     ("Skin_tone", ("bright", "dark"), 0.55, ("skin_tone",), (0.5,)),
 )

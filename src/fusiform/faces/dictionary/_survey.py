@@ -14,6 +14,8 @@ from fusiform.faces.dictionary._masks import ConceptImages, Packed, PackedMasks
 
 Problem = tuple[str | None, str | None, str]
 
+_EMPTY, _CUT_OFF = "its mask is empty", "its mask lies outside the aligned picture"
+
 # A mask is outside the face when the middle of its box lies further from the landmarks' box than these shares of that
 # box's sides: 68 points span the face from brows to chin, five from eyes to mouth.
 _BEYOND = {68: 0.75, 5: 2.0}
@@ -48,7 +50,7 @@ def view_masks(
             if isinstance(mask, Packed) and view.steps and mask.height:
                 moved = warp(mask.mask().astype(np.uint8) * 255, *view._plan(row)) >= 128
                 packed = Packed.of(moved)
-                mask = packed if packed.height else "its mask lies outside the aligned picture"
+                mask = packed if packed.height else _CUT_OFF
             found[name, i] = mask
     return found
 
@@ -59,8 +61,12 @@ def survey(
     labelled: Bool[ndarray, "n k"],
     known: Bool[ndarray, "n k"],
     progress: Progress | None = None,
+    surveyed: bool = False,
 ) -> Survey:
-    """Draw the masks of all labelled images; an image counts for a concept where its mask is right."""
+    """Draw the masks of all labelled images; an image counts for a concept where its mask is right.
+
+    Labels that were `surveyed` before are of masks that were not empty.
+    """
     names, view = list(source.drawings), faces._view
     ids = faces.table["image_id"].astype(str).tolist()
     out = Survey(labelled.copy(), known.copy(), np.zeros(len(names), dtype=np.int64))
@@ -71,7 +77,7 @@ def survey(
             k, drawing = place[name], source.drawings[name]
             why = mask if isinstance(mask, str) else None
             if isinstance(mask, Packed) and not mask.height:
-                why = "its mask is empty"
+                why = _EMPTY
             elif isinstance(mask, Packed) and drawing.parts and near is not None and _outside(mask, near[i]):
                 why = "its mask lies outside the face"
             if why is None and isinstance(mask, Packed):
@@ -79,8 +85,8 @@ def survey(
                 out.kept.put((i, k), mask)
                 continue
             out.present[i, k] = False
-            # Where the mask says what is there, an empty one, or one that the crop cut off, says that it is not.
-            if drawing.tells and why in ("its mask is empty", "its mask lies outside the aligned picture"):
+            # Where only the mask says what is there, an empty one, or one that the crop cut off, says that it is not.
+            if drawing.tells and (why == _CUT_OFF or (why == _EMPTY and not surveyed)):
                 continue
             out.known[i, k] = False
             out.problems.append((name, ids[i], str(why)))

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ _SHARED = (("race", "ethnicity"), ("Male", "sex", "gender"), ("age_group",))
 _PUBLISHED = ("split", "partition")
 _TEST = ("test", "valid", "val")
 _AGES = (0.0, 100.0)
+_FOLDS = 5  # that SCUT-FBP5500 publishes
+_COMPARED = 100  # images of one name in two sets that are looked at
 _KINDS = {"binary": ("binary", "categorical"), "continuous": ("continuous",), "identity": ("identity",)}
 
 
@@ -97,6 +100,7 @@ def deal(
     *,
     without: frozenset[str] = frozenset(),
     fold: int = 0,
+    folds: int = 1,
     seed: int = 0,
 ) -> Parts:
     """Split a set as a task's protocol says.
@@ -108,13 +112,17 @@ def deal(
     faces : FaceSet
         The set.
     test : FaceSet or None
-        A test set of its own; then `faces` is not split.
+        A test set of its own; then `faces` is not split. It may not hold images of `faces`: of those of one ``image_id`` in both,
+        up to 100 are compared.
     attribute : str
         What is learnt; images without it are left out, and of ``age`` those outside 0 to 100 years.
     without : frozenset of str
         ``image_id`` of images to keep out.
     fold : int, default 0
-        Which split: 0 is the published one where there is one, the others are drawn.
+        Which of several splits, from 0.
+    folds : int, default 1
+        How many splits there are. One is the set's own, where it has one. Several are the published folds of SCUT-FBP5500
+        where its lists are there, otherwise holdouts of the task's share, drawn anew for each.
     seed : int, default 0
         Of the draws.
 
@@ -126,21 +134,29 @@ def deal(
     Raises
     ------
     DataError
-        If a part is empty.
+        If a part is empty, or test images are trained on.
     """
     rows, left_out = _usable(faces, attribute, without)
+    words = "not made yet" if test is None else "test set given"
+
+    def filled(what: str, part: Int[ndarray, " k"], of: "FaceSet", known: int) -> None:
+        if not len(part):
+            raise DataError(
+                f"No images of '{of.name}' are left to {what} on: {known} of {len(of)} have a known '{attribute}' "
+                f"and are not kept out; the split is: {words}. Give more images, or a test set."
+            )
+
+    filled("train", rows, faces, len(rows))
     if test is not None:
         test_rows, more = _usable(test, attribute, without)
-        return Parts(
-            faces.subset(rows).readable(),
-            test.subset(test_rows).readable(),
-            "test set given",
-            left_out + more,
-        )
+        filled("test", test_rows, test, len(test_rows))
+        train, test = faces.subset(rows), test.subset(test_rows)
+        _check_other_images(train, test)
+        return Parts(train.readable(), test.readable(), words, left_out + more)
     share = task.test_share if task.draw is None else task.draw[1] / sum(task.draw)
-    dealt = _published(faces, rows) if fold == 0 else None
+    dealt = _published(faces, rows) if folds == 1 else _published_fold(faces, rows, fold, folds)
     if dealt is None:
-        dealt = _drawn(faces, rows, share, seed + fold)
+        dealt = _drawn(faces, rows, share, [seed] if folds == 1 else [seed, fold])
     (train_rows, test_rows), words = dealt
     if task.draw is not None:
         rng = np.random.default_rng([seed, fold])
@@ -149,12 +165,8 @@ def deal(
             for part, count in zip((train_rows, test_rows), task.draw, strict=True)
         )
         words += f"; {len(train_rows)} and {len(test_rows)} drawn, as many of each class"
-    for what, part in (("train", train_rows), ("test", test_rows)):
-        if not len(part):
-            raise DataError(
-                f"No images of '{faces.name}' are left to {what} on: {len(rows)} of {len(faces)} have a known '{attribute}' "
-                f"and are not kept out; the split is: {words}. Give more images, or a test set."
-            )
+    filled("train", train_rows, faces, len(rows))
+    filled("test", test_rows, faces, len(rows))
     return Parts(faces.subset(train_rows).readable(), faces.subset(test_rows).readable(), words, left_out)
 
 
@@ -165,6 +177,40 @@ def _usable(faces: "FaceSet", attribute: str, without: frozenset[str]) -> tuple[
         rows = rows[(ages >= _AGES[0]) & (ages <= _AGES[1])]
     named = faces.table["image_id"].isin(without).to_numpy()[rows]
     return rows[~named], int(named.sum())
+
+
+def _check_other_images(faces: "FaceSet", test: "FaceSet") -> None:
+    from fusiform.faces import overlap
+
+    both = sorted({*faces.table["image_id"]} & {*test.table["image_id"]})[:_COMPARED]
+    if not both:
+        return
+    # Sets often number their images, so that a name alone says little.
+    train, tested = (each.subset(np.flatnonzero(each.table["image_id"].isin(both))) for each in (faces, test))
+    found = overlap(tested, train, near=1)
+    same = sorted(found["image_id"][found["image_id"] == found["other_id"]])
+    if same:
+        more = f" and {len(same) - 3} more" if len(same) > 3 else ""
+        raise DataError(
+            f"The test set '{test.name}' holds images that are trained on, of '{faces.name}': {', '.join(same[:3])}{more} (of "
+            f"{len(both)} compared). Give other faces to test on, or none, and the set is split."
+        )
+
+
+def _published_fold(
+    faces: "FaceSet", rows: Int[ndarray, " n"], fold: int, folds: int
+) -> tuple[tuple[Int[ndarray, " k"], Int[ndarray, " m"]], str] | None:
+    from fusiform.faces.readers.scut_fbp5500 import open_scut
+
+    made = faces.provenance
+    if made.get("reader") != "scut" or folds > _FOLDS:
+        return None
+    source = Path(made["source"])
+    if next(source.glob("**/cross_validation_1"), None) is None:
+        return None
+    listed = open_scut(source, fold=fold + 1).table.set_index("image_id")["split"]
+    part = listed.reindex(faces.table["image_id"].iloc[rows]).fillna("").to_numpy(dtype=object)
+    return (rows[part == "train"], rows[part == "test"]), f"published fold {fold + 1} of {_FOLDS}"
 
 
 def _published(
@@ -181,16 +227,20 @@ def _published(
 
 
 def _drawn(
-    faces: "FaceSet", rows: Int[ndarray, " n"], share: float, seed: int
+    faces: "FaceSet", rows: Int[ndarray, " n"], share: float, seeds: list[int]
 ) -> tuple[tuple[Int[ndarray, " k"], Int[ndarray, " m"]], str]:
     from fusiform.faces import split_identities
 
-    words = f"{1 - share:.0%} and {share:.0%} drawn with seed {seed}"
+    words = f"{1 - share:.0%} and {share:.0%} drawn with seed {', '.join(map(str, seeds))}"
+    rng = np.random.default_rng(seeds)
+    if len(seeds) > 1:
+        words = f"repeated holdout {seeds[1] + 1}, {words}"
     if faces.identity is None:
-        order = np.random.default_rng(seed).permutation(rows)
+        order = rng.permutation(rows)
         cut = len(rows) - round(share * len(rows))
         return (np.sort(order[:cut]), np.sort(order[cut:])), f"{words}, of images"
     people = faces.table[faces.identity].iloc[rows]
+    seed = seeds[0] if len(seeds) == 1 else int(rng.integers(2**31))
     train, test = split_identities(people, fractions=(1 - share, share), seed=seed)
     return (rows[train], rows[test]), f"{words}, of people"
 

@@ -104,7 +104,7 @@ _TASKS = (
         paper=0.137,
         test_share=0.4,
         folds=5,
-        note="60/40 in five folds: the published split first, the others drawn alike",
+        note="the five published folds (80/20) where their lists are there, otherwise 60/40 drawn five times",
     ),
     FaceTask(
         name="identity",

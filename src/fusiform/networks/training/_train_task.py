@@ -31,9 +31,9 @@ class TaskTraining(NamedTuple):
         One a fold.
     table : DataFrame
         A row a fold and initialisation, and one more with their mean (``fold`` and ``seed`` are empty) where there are
-        several: recipe, model, task,
-        dataset and architecture (the paper's), faces, network, layer (to dissect, as named in the network of
-        ``result.load()``), attribute, shares (what a triplet shares), split, metric, value, paper, chance (of the
+        several, whose ``spread`` is the standard deviation over the folds, or over the initialisations of one fold (elsewhere
+        it is empty): recipe, model, task, dataset and architecture (the paper's), faces, network, layer (to dissect, as named in the network of
+        ``result.load()``), attribute, shares (what a triplet shares), split, metric, value, spread, paper, chance (of the
         answer that is constant over the training images, or one half), n_train, n_test (pairs, of verification),
         left_out (images of `without`), epochs, steps, weights, seed, fold.
     """
@@ -61,7 +61,8 @@ def train_task(
     """Train one of the six models of table 1 and measure it beside the paper's figure.
 
     Images without the label are left out, and ages outside 0 to 100; no person is in both parts. Where the set has a
-    published split (``split`` or ``partition``), that is taken; otherwise the test share is drawn. The figure stands in
+    published split (``split`` or ``partition``), that is taken; otherwise the test share is drawn. Several folds are the
+    published ones of SCUT-FBP5500, or holdouts drawn one by one; ``split`` says which. The figure stands in
     each ``training.json`` and, of all folds, in ``performance.parquet``. An interrupted call may be repeated.
 
     Parameters
@@ -133,7 +134,9 @@ def train_task(
     several = folds > 1 and test is None
     rows, results = [], []
     for fold in range(folds if several else 1):
-        parts = deal(task, faces, test, attribute, without=frozenset(without), fold=fold, seed=seed)
+        parts = deal(
+            task, faces, test, attribute, without=frozenset(without), fold=fold, folds=folds, seed=seed
+        )
         place = out / f"fold_{fold + 1}" if several else out
         result = train(
             network,
@@ -219,6 +222,7 @@ def _row(
         "split": parts.split,
         "metric": task.metric,
         "value": value,
+        "spread": np.nan,
         "paper": task.paper,
         "chance": chance,
         "n_train": result.record["request"]["n_images"],
@@ -239,10 +243,14 @@ def _classes(result: TrainingResult) -> tuple[str, ...] | None:
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = _typed(rows)
     if len(table) > 1:
+        several = table["fold"].nunique() > 1
+        figures = table.groupby("fold")["value"].mean() if several else table["value"]
+        what = f"{len(figures)} {'folds' if several else 'initialisations'}"
         mean = rows[0] | {
             "fold": pd.NA,
             "seed": pd.NA,
-            "split": f"mean of {len(table)} trainings",
+            "split": f"mean of {what} ({rows[0]['split']}{', and so on' if several else ''})",
+            "spread": float(figures.std()),
             "weights": "",
             "value": table["value"].mean(),
             "chance": table["chance"].mean(),
