@@ -210,7 +210,7 @@ def _unique(pairs: pd.DataFrame) -> pd.DataFrame:
 def _dictionary() -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"concept": concept, "kind": kind, "region": region, "images": 40 * i, "pixels": 300.0 if i else np.nan,
+            {"concept": concept, "kind": kind, "region": region, "images": 40 * i, "pixels": 300.0 * 40 * i if i else np.nan,
              "note": "" if i else "no images"}
             for i, (concept, kind, region) in enumerate(LOCAL)
         ]
@@ -230,7 +230,11 @@ def _bias(pairs: pd.DataFrame, places: list[dict]) -> pd.DataFrame:
                     place
                     | {"concept": concept, "category": category, "group": group, "units": len(a & b)}
                     | {"expected": expected, "ratio": ratio, "association": np.sin(i + 3 * j) / 2}
-                    | {"task_association": np.cos(i), "p_value": 0.01 if ratio > 3 else 0.5}
+                    | {
+                        "task_association": np.cos(i),
+                        "group_task_association": np.cos(j) / 2,
+                        "p_value": 0.01 if ratio > 3 else 0.5,
+                    }
                 )
     return pd.DataFrame(rows)
 

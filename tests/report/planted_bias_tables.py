@@ -72,6 +72,7 @@ def planted_tables() -> dict[str, pd.DataFrame]:
         "probabilities": found,
         "biased": pd.DataFrame(biased),
         "top": pd.DataFrame(top),
+        "training": _training(),
     }
     values = _values(tables)
     tables["summary"] = _summary(values)
@@ -106,6 +107,25 @@ def _top(place: dict) -> list[dict]:
                 | {"activation": 9.0 - rank / 10, "file": file}
             )
     return rows
+
+
+def _training() -> pd.DataFrame:
+    rows = []
+    for cue in ("eyeglasses", "grey"):
+        for percent in (PERCENTS[0], PERCENTS[-1]):
+            for group, share in (("Male", percent), ("Female", 100 - percent)):
+                place = {
+                    "cue": cue,
+                    "percent": percent,
+                    "group": group,
+                    "file": f"train_{cue}_{percent}_{group}.jpg",
+                }
+                rows += [
+                    place
+                    | {"rank": rank, "image_id": f"face_{rank}", "cue_present": rank <= 20 * share / 100}
+                    for rank in range(1, 21)
+                ]
+    return pd.DataFrame(rows)
 
 
 def _probabilities(place: dict, stage: int) -> list[dict]:

@@ -120,6 +120,11 @@ def test_bias_is_the_power_of_two_of_the_ratio_cut_at_four():
                 assert heat.z[i][j] is None
             else:
                 assert np.isclose(heat.z[i][j], np.clip(np.log2(row["ratio"]), -2, 2))
+    strip = of(figure, role="group task")
+    told = rows["group_task_association"].groupby("group").first()
+    assert np.allclose(strip.z[0], [told[name.replace(" ", "_")] for name in strip.x])
+    above, below = (figure.layout[t.yaxis.replace("y", "yaxis")].domain for t in (strip, heat))
+    assert above[0] > below[1]
     association = of(figure, role="association")
     assert np.isclose(association.z[0][1], rows.loc[(heat.y[0], heat.x[1]), "association"])
     assert len(of(figure, role="significant").x) == (rows["p_value"] < 0.05).sum()
@@ -130,6 +135,9 @@ def test_bias_is_the_power_of_two_of_the_ratio_cut_at_four():
 
 def test_bias_without_a_task_or_associations_and_with_groups_of_one_name():
     rows = TABLES["bias"].query(f"layer == '{planted.MAIN}'").assign(task_association=pd.NA)
+    figure = plotting.dissection_bias(rows)
+    assert {t.meta["role"] for t in figure.data} == {"ratio", "significant", "association", "group task"}
+    rows = rows.drop(columns="group_task_association")
     figure = plotting.dissection_bias(rows)
     assert {t.meta["role"] for t in figure.data} == {"ratio", "significant", "association"}
     figure = plotting.dissection_bias(rows.assign(association=np.nan))

@@ -141,7 +141,7 @@ def test_numbers_are_those_of_the_tables(whole):
         .iloc[0]
     )
     found = [
-        r for r in page.cells if len(r) == 8 and r[0].strip() == "mouth" and r[1].strip() == "sixty_plus"
+        r for r in page.cells if len(r) == 9 and r[0].strip() == "mouth" and r[1].strip() == "sixty_plus"
     ]
     assert [c.strip() for c in found[0]][2:5] == [
         str(bias["units"]),
@@ -175,7 +175,9 @@ def test_strips_are_shown_once_with_their_captions(whole):
     odd = section(whole, "disagreement")
     assert odd.count("<img") == 4
     assert f"Unit 1 of {planted.MAIN}: right_eye, the most probable" in odd
-    assert section(whole, "best").count("<img") == len(planted.LOCAL)
+    best = section(whole, "best")
+    assert best.count("<img") == len(planted.LOCAL)
+    assert "of a global group, which has no mask, the images of the group that activate the unit most" in best
 
 
 def test_summary(study):
@@ -332,3 +334,29 @@ def test_pictures_come_from_the_folder_of_images_alone(study):
 def test_errors(study):
     with pytest.raises(DataError, match=r"The table 'pairs' lacks the columns \['threshold'\]"):
         write_report(study({"pairs": TABLES["pairs"].drop(columns="threshold")}))
+
+
+def test_the_area_of_a_mask_is_a_mean_and_global_groups_have_none(study):
+    listed = pd.concat(
+        [LITTLE["dictionary"], pd.DataFrame({"concept": ["Male"], "kind": ["global"], "region": ["Gender"],
+         "images": [500], "pixels": [0], "note": [""]})]
+    )  # fmt: skip
+    page = Page(section(page_of(study(LITTLE | {"dictionary": listed})), "dictionary"))
+    rows = {r[0]: r for r in ([c.strip() for c in cells] for cells in page.cells) if len(r) == 6}
+    assert rows["left_eye"][3:5] == ["40", "300"]
+    assert rows["mouth"][4] == "300"
+    assert rows["Male"][3:5] == ["500", "–"]
+
+
+def test_a_silent_unit_is_told_with_its_threshold(study):
+    units = LITTLE["units"].assign(fires=False, threshold=6.0)
+    text = Page(section(page_of(study(LITTLE | {"units": units})), "units")).text
+    assert "No activation exceeds its threshold, 6.000: it is silent nearly everywhere, or at its" in text
+    assert "more than 0.5% of all positions, as a unit after ReLU6 may be" in text
+
+
+def test_units_of_a_region_and_images_of_groups_are_defined(study):
+    source = page_of(study())
+    assert "0.04 or more, names the region (stage II)" in section(source, "regions")
+    found = Page(section(source, "bias"))
+    assert "Group with the task" in found.text

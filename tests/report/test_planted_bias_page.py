@@ -40,7 +40,7 @@ def whole(tmp_path_factory):
         run.write_table(name, table)
     run.record(network={"name": "resnet10"}, faces={"name": "people", "n": 4000}, **RECORD)
     run.finish()
-    planted.write_sprites(run.path, TABLES["top"])
+    planted.write_sprites(run.path, pd.concat([TABLES["top"], TABLES["training"]]))
     patch = pytest.MonkeyPatch()
     patch.setattr("fusiform.report._page.get_plotlyjs", lambda: "/* plotly.js v0 */")
     source = page_of(run.path)
@@ -93,6 +93,9 @@ def test_numbers_are_those_of_the_tables(whole):
 def test_sprites_of_one_seed_with_their_shares(whole):
     top = section(whole, "top")
     assert top.count("<img") == 2 * 2 * len(planted.PERCENTS)
+    sheets = section(whole, "design")
+    assert sheets.count("<img") == 2 * 2 * 2
+    assert "Female: 0% of these 20 carry the cue" in sheets
     assert "Male: 80% of the top 50 carry the cue (seed 0)" in top
     assert "Female: 20% of the top 50 carry the cue (seed 0)" in top
 
@@ -148,14 +151,14 @@ def test_ways_of_measuring_iou_can_be_chosen(study):
     source = page_of(study(TABLES | {"summary": pd.concat([summary, other, iou])}))
     assert re.findall(
         r'<select data-pick="regions"><option>(.*?)</option><option>(.*?)</option></select>', source
-    ) == [("as published", "union labelled")]
+    ) == [("union all", "union labelled")]
     found = figures(source)
     assert {"eyeglasses", "eyeglasses-2"} < set(found)
     assert [t["meta"]["quantity"] for t in found["eyeglasses"]["data"] if t["meta"]["role"] == "line"] == [
         "eyeglasses units", "eyeglasses units (union labelled)"
     ]  # fmt: skip
     shown = {t["meta"]["pick"] for t in found["regions"]["data"] if t.get("visible", True) is True}
-    assert shown == {"as published"}
+    assert shown == {"union all"}
 
 
 def test_an_empty_run_has_a_page(study):
@@ -176,3 +179,19 @@ def test_text_is_escaped_everywhere(study):
 def test_errors(study):
     with pytest.raises(DataError, match=r"The table 'summary' lacks the columns \['n_seeds'\]"):
         write_report(study({"summary": TABLES["summary"].drop(columns="n_seeds")}))
+
+
+def test_a_change_the_other_way_is_told(study):
+    ratios = TABLES["ratios"].assign(agrees=TABLES["ratios"]["quantity"] != "Eye region units")
+    source = page_of(study(TABLES | {"ratios": ratios.astype({"agrees": "boolean"})}))
+    assert Page(source).row("Eye region units", 8)[6] == "yes, the other way"
+    assert Page(source).row("Cheek region units", 8)[6] == "yes"
+    assert "(more than the range over seeds, but the other way than in the paper)" in Page(source).text
+
+
+def test_cautions_of_the_run_overlap_and_regions(study):
+    shared = pd.DataFrame({"image_id": ["a"], "other_id": ["b"], "kind": ["near"], "correlation": [0.995]})
+    source = page_of(study(TABLES | {"overlap": shared}, cautions=["Nobody knows <who> they are."]))
+    assert "Nobody knows &lt;who&gt; they are." in section(source, "cautions")
+    assert ["a", "b", "near"] in [[c.strip() for c in r] for r in Page(source).cells]
+    assert "0.04 or more, names the region (stage II)" in section(source, "regions")

@@ -28,8 +28,8 @@ def dissection(
         str | None,
         typer.Option(
             metavar="A,B,...",
-            help="Which layers, by name or role; 'all': all convolutions; 'last-stages': those of the last two stages.  "
-            "[default: the second-to-last convolution, blocks of the last two stages]",
+            help="Which layers, by name or role; 'all': all convolutions; 'last-stages': those of the last two stages; "
+            "'blocks': the outputs of their blocks, which are fewer.  [default: last-stages]",
         ),
     ] = None,
     config: options_of.Config = None,

@@ -44,7 +44,8 @@ def planted_bias(
         str | None,
         typer.Option(
             metavar="FOLDER|published:PATH|SPEC",
-            help="The Face Dictionary.  [default: of other synthetic faces]",
+            help="The Face Dictionary.  [default: of people of --faces who are not trained on, if they have masks or 68 landmarks; "
+            "else of other synthetic faces]",
         ),
     ] = None,
     config: options_of.Config = None,
@@ -58,7 +59,7 @@ def planted_bias(
         int | None, typer.Option(help="Pictures in the test set at the most.  [default: 800]")
     ] = None,
     dictionary_images: Annotated[
-        int | None, typer.Option(help="Synthetic faces in the dictionary.  [default: 1000]")
+        int | None, typer.Option(help="Faces in a dictionary that the study makes.  [default: 1000]")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.  [default: 10]")] = None,
     union: Annotated[

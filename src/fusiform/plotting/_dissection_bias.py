@@ -24,6 +24,7 @@ _DIVERGING = [
     [1.0, "rgba(15,122,192,1)"],
 ]
 _MOST_RATIO = 2.0
+_STRIP = "group with the task"
 
 
 def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: str | None = None) -> go.Figure:
@@ -34,7 +35,8 @@ def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: st
     bias : DataFrame
         ``network, control, layer, depth, concept, category, group, units, expected, ratio, association,
         task_association, p_value``: units paired with both, the number expected were the two independent, their ratio; phi of
-        concept and group in the dictionary; association of the concept with the task's label, if known.
+        concept and group in the dictionary; association of the concept with the task's label, if known. With
+        ``group_task_association``, that of the group.
     network : str, optional
         Which network; needed where the table holds several. Its random-weights twin is not drawn.
     layer : str, optional
@@ -44,8 +46,9 @@ def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: st
     -------
     plotly.graph_objects.Figure
         Heat maps: the ratio on a scale of powers of 2 cut at a quarter and 4, dots where p < 0.05, blank where
-        there is no unit and less than one was expected; phi in the dictionary; and the association with the task where there is one. Concepts and groups that share no unit, here or
-        anywhere, are left out. ``meta["role"]`` is ``"ratio"``, ``"significant"``, ``"association"`` or ``"task"``.
+        there is no unit and less than one was expected; phi in the dictionary; and the association with the task where there is
+        one: of concepts as a column, of groups as a strip above. Concepts and groups that share no unit, here or anywhere, are
+        left out. ``meta["role"]`` is ``"ratio"``, ``"significant"``, ``"association"``, ``"task"`` or ``"group task"``.
 
     Raises
     ------
@@ -71,16 +74,23 @@ def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: st
     x = shown(names.values())
     y = shown(concepts)
     has_task = bool(rows["task_association"].notna().any())
+    of_groups = _of_groups(rows, groups)
+    has_strip = any(value is not None for value in of_groups)
     has_phi = bool(rows["association"].notna().any())
     panels = ["units, against expected"]
     panels += ["association in the dictionary"] if has_phi else []
     widths = [len(groups)] * len(panels) + ([1] if has_task else [])
     panels += ["task"] if has_task else []
+    height = _ROW_PX * (len(concepts) + has_strip) + 240
+    main = 2 if has_strip else 1
     figure = make_subplots(
-        rows=1,
+        rows=main,
         cols=len(panels),
+        shared_xaxes=has_strip,
         shared_yaxes=True,
         horizontal_spacing=0.025 if len(panels) > 1 else 0,
+        vertical_spacing=6 / (height - 200) if has_strip else 0,
+        row_heights=[1, len(concepts)] if has_strip else None,
         column_widths=widths,
         subplot_titles=style.titles(panels),
     )
@@ -101,7 +111,7 @@ def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: st
             hovertext=[[_told(known.get((concept, *group)), concept, group[1]) for group in groups] for concept in concepts],
             hoverinfo="text", meta={"role": "ratio"},
         ),
-        row=1, col=1,
+        row=main, col=1,
     )  # fmt: skip
     sure = rows[rows["p_value"].astype(float) < _ALPHA]
     if len(sure):
@@ -112,7 +122,7 @@ def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: st
                 mode="markers", marker={"size": 5, "color": "#ffffff", "line": {"color": style.INK, "width": 1}},
                 hoverinfo="skip", showlegend=False, meta={"role": "significant"},
             ),
-            row=1, col=1,
+            row=main, col=1,
         )  # fmt: skip
     told: dict[str, Any] = {"coloraxis": "coloraxis3", "xgap": 1, "ygap": 1}
     if has_phi:
@@ -122,7 +132,7 @@ def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: st
                 hovertemplate="%{y} with %{x}: phi %{z:.2f} in the dictionary<extra></extra>",
                 meta={"role": "association"}, **told,
             ),
-            row=1, col=2,
+            row=main, col=2,
         )  # fmt: skip
     if has_task:
         task = rows.dropna(subset=["task_association"]).drop_duplicates("concept")
@@ -133,20 +143,43 @@ def dissection_bias(bias: pd.DataFrame, *, network: str | None = None, layer: st
                 hovertemplate="%{y} with the task: %{z:.2f} in the training faces<extra></extra>",
                 meta={"role": "task"}, **told,
             ),
-            row=1, col=len(panels),
+            row=main, col=len(panels),
         )  # fmt: skip
     figure.update_xaxes(type="category", showgrid=False, tickangle=-90)
-    figure.update_yaxes(name_axis(concepts) | {"range": [len(concepts) - 0.5, -0.5], "showgrid": False})
+    axis = name_axis(concepts) | {"range": [len(concepts) - 0.5, -0.5], "showgrid": False}
+    figure.update_yaxes(axis, row=main)
+    if has_strip:
+        figure.add_trace(
+            go.Heatmap(
+                x=x, y=[_STRIP], z=[of_groups],
+                hovertemplate="%{x} with the task: %{z:.2f} in the training faces<extra></extra>",
+                meta={"role": "group task"}, **told,
+            ),
+            row=1, col=1,
+        )  # fmt: skip
+        figure.update_yaxes(name_axis([_STRIP]) | {"range": [0.5, -0.5], "showgrid": False}, row=1)
+        for column in range(2, len(panels) + 1):
+            figure.update_xaxes(visible=False, row=1, col=column)
+            figure.update_yaxes(visible=False, row=1, col=column)
     figure.update_layout(
         template=style.TEMPLATE,
-        height=_ROW_PX * len(concepts) + 240,
+        height=height,
         coloraxis2=_scale(_MOST_RATIO, [-2, -1, 0, 1, 2], ["¼", "½", "1", "2", "4"], 0.0),
         coloraxis3=_scale(1.0, [-1, 0, 1], ["\N{MINUS SIGN}1", "0", "1"], 0.55),
         margin={"t": 96},
     )
-    if not has_phi and not has_task:
+    if not has_phi and not has_task and not has_strip:
         figure.update_layout(coloraxis3=None)
     return figure
+
+
+def _of_groups(rows: pd.DataFrame, groups: list[tuple[Any, Any]]) -> list[float | None]:
+    """How each group goes with the task; None where that is not known."""
+    if "group_task_association" not in rows:
+        return [None] * len(groups)
+    told = rows.dropna(subset=["group_task_association"]).drop_duplicates(["category", "group"])
+    of = told.set_index(["category", "group"])["group_task_association"].astype(float).to_dict()
+    return [of.get(key) for key in groups]
 
 
 def bias_rows(rows: pd.DataFrame) -> pd.DataFrame:

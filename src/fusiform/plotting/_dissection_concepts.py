@@ -15,6 +15,7 @@ from fusiform.plotting._dissection_rows import (
     UNPAIRED,
     by_region,
     of_network,
+    pixels_a_mask,
     region_marks,
 )
 from fusiform.plotting._traces import LEGEND_ON_TOP, name_axis, shown
@@ -218,7 +219,7 @@ def dictionary_histogram(dictionary: pd.DataFrame) -> go.Figure:
     Parameters
     ----------
     dictionary : DataFrame
-        ``concept, kind, region, images, pixels``; pixels is the median or mean area of a mask.
+        ``concept, kind, region, images, pixels``; pixels is the area of all masks together.
 
     Returns
     -------
@@ -256,7 +257,7 @@ def dictionary_histogram(dictionary: pd.DataFrame) -> go.Figure:
                 orientation="h",
                 marker={"color": KIND_COLOURS.get(kind, style.CHANCE)},
                 name=style.plain(KIND_NAMES.get(kind, kind)),
-                customdata=[[""] if pd.isna(p) else [f", {p:,.0f} pixels a mask"] for p in own["pixels"]],
+                customdata=[[_area(row)] for row in own.to_dict("records")],
                 hovertemplate="%{y}: %{x:,} images%{customdata[0]}<extra></extra>",
                 meta={"kind": str(kind)},
             )
@@ -276,3 +277,8 @@ def dictionary_histogram(dictionary: pd.DataFrame) -> go.Figure:
         margin={"t": 54, "r": _NAMES_PX},
     )
     return figure
+
+
+def _area(row: dict[Any, Any]) -> str:
+    each = pixels_a_mask(row["pixels"], row["images"], row["concept_kind"])
+    return "" if each is None else f", {each:,.0f} pixels a mask"

@@ -63,6 +63,22 @@ def by_region(rows: pd.DataFrame) -> pd.DataFrame:
     return made.reset_index(drop=True)
 
 
+def region_said(iou: Any) -> str:
+    """Say which units are those of a region."""
+    least = f"{iou:g} or more" if isinstance(iou, int | float) else "at the threshold or above"
+    return (
+        "A unit belongs to a region of the face where it is paired with a local concept of it: the concept with the unit's highest "
+        f"IoU, which must be {least}, names the region (stage II), and of the K concepts there one or more have a probability "
+        "above 1.5/K (stage III)."
+    )
+
+
+def pixels_a_mask(pixels: Any, images: Any, kind: Any) -> float | None:
+    """Give the mean area of a mask from the sum over all images; None of global concepts, which have none."""
+    known = kind != "global" and pd.notna(pixels) and pd.notna(images) and images > 0
+    return float(pixels) / float(images) if known else None
+
+
 def region_marks(regions: list[str], *, axis: str = "y") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Give lines between the regions of an upright axis of concepts, and their names on its right."""
     shapes: list[dict[str, Any]] = []

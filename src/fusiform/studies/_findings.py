@@ -26,21 +26,22 @@ class Estimate:
     upper: float
 
     def above(self, threshold: float) -> str:
-        """Whether the whole interval lies above a threshold, or below it."""
+        """Whether the whole interval lies above a threshold, or nothing of it does."""
         if not np.isfinite([self.lower, self.upper]).all():
             return UNCLEAR
-        return HOLDS if self.lower > threshold else FAILS if self.upper < threshold else UNCLEAR
+        return HOLDS if self.lower > threshold else FAILS if self.upper <= threshold else UNCLEAR
 
     def below(self, threshold: float) -> str:
         return Estimate(-self.value, -self.upper, -self.lower).above(-threshold)
 
     def within(self, threshold: float) -> str:
-        """Whether the whole interval lies between minus and plus a threshold, or outside."""
+        """Whether the whole interval lies between minus and plus a threshold, or nothing of it does."""
         return every([self.above(-threshold), self.below(threshold)])
 
     def beyond(self, threshold: float) -> str:
-        """Whether the whole interval lies outside minus and plus a threshold, or between."""
-        return {HOLDS: FAILS, FAILS: HOLDS, UNCLEAR: UNCLEAR}[self.within(threshold)]
+        """Whether the whole interval lies on one side of minus and plus a threshold, or nothing of it lies outside."""
+        sides = [self.above(threshold), self.below(-threshold)]
+        return HOLDS if HOLDS in sides else FAILS if sides == [FAILS, FAILS] else UNCLEAR
 
     def points(self) -> str:
         return self._written("{:z.1f}", unit=" points")

@@ -11,10 +11,10 @@ from PIL import Image
 from tests.studies.dissection import made_up
 
 from fusiform.errors import DataError, LayerError, SpecError
-from fusiform.faces import build_dictionary, open_faces
+from fusiform.faces import FaceSet, build_dictionary, open_faces
 from fusiform.networks import load_network
 from fusiform.runs import Progress, Run
-from fusiform.studies.dissection import DissectionRequest, _layers, _work, study_dissection
+from fusiform.studies.dissection import DissectionRequest, _layers, _study, _work, study_dissection
 from fusiform.studies.dissection._layers import dissected_layers, in_groups
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "dissection.md"
@@ -150,6 +150,35 @@ def test_a_layer_that_fails_leaves_the_others(monkeypatch, stand_in, dictionary,
         )
 
 
+def test_networks_of_which_nothing_is_paired(monkeypatch, dictionary, tmp_path):
+    def finds_nothing(net, *rest, **options):
+        net = net.randomized(0) if net.card.name == "demo" else net
+        return made_up.dissect(net, *rest, **options)
+
+    monkeypatch.setattr(_work, "dissect", finds_nothing)
+    run = study_dissection("demo", dictionary, tmp_path / "run", control=False, **ASKED)
+    assert (run.status, run.problems) == ("complete", [])
+    assert len(run.table("pictures")) == len(run.table("where")) == len(run.table("pairs")) == 0
+    assert run.table("pictures")["unit"].dtype == "int64"
+    assert not run.table("counts")["units"].any()
+
+
+def test_a_task_that_goes_with_nothing_that_is_known(stand_in, faces, dictionary, tmp_path):
+    rng = range(12)
+    table = pd.DataFrame({"task": [k % 2 == 0 for k in rng], "other": [k % 3 == 0 for k in rng]})
+    training = FaceSet.from_arrays(faces.images(rng), table, name="training")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_study, "open_faces", {"training": training}.__getitem__)
+        run = study_dissection(
+            "demo", dictionary, tmp_path / "run", control=False, task="task", task_faces="training", **ASKED
+        )
+    assert (
+        "could be compared with 'task' in 'training'"
+        in record(run)["not_measured"]["association with the task"]
+    )
+    assert run.table("bias")["task_association"].isna().all()
+
+
 def test_two_networks_and_one_method(stand_in, dictionary, tmp_path):
     other = load_network("demo").randomized(5)
     asked = ASKED | {"methods": ["network"]}
@@ -174,8 +203,14 @@ def test_task_and_overlap(stand_in, faces, tmp_path):
 @pytest.mark.parametrize(
     ("names", "most", "found", "main"),
     [
-        (None, None, ["stage3.0", "stage3.1", "stage4.0.conv1", "stage4.0"], "stage4.0.conv1"),
-        (None, 2, ["stage4.0.conv1", "stage4.0"], "stage4.0.conv1"),
+        (("blocks",), None, ["stage3.0", "stage3.1", "stage4.0"], "stage4.0"),
+        (
+            ("second_to_last_conv", "blocks"),
+            None,
+            ["stage3.0", "stage3.1", "stage4.0.conv1", "stage4.0"],
+            "stage4.0.conv1",
+        ),
+        (None, 2, ["stage4.0.conv1", "stage4.0.conv2"], "stage4.0.conv1"),
         (None, 1, ["stage4.0.conv1"], "stage4.0.conv1"),
         (("stage4.0", "stage1.0"), None, ["stage1.0", "stage4.0"], "stage4.0"),
         (
@@ -198,11 +233,13 @@ def test_words_for_all_convolutions():
     assert {layer.role for layer in convs} == {"conv"}
     assert {layer.name for layer in last} < {layer.name for layer in convs}
     assert last[0].name == "stage3.0.conv1"
+    # Without a word the same, first the layer of the paper's figures.
+    assert dissected_layers(net, None) == (last, "stage4.0.conv1")
 
 
 def test_a_network_without_such_roles_is_dissected_at_its_last_convolutions(small_net):
     layers, main = dissected_layers(small_net, None)
-    assert [layer.name for layer in layers][-1] == main
+    assert ([layer.name for layer in layers][-1], main) == ("stage2.0", "stage1.0")
     assert all(len(layer.shape) == 3 for layer in layers)
     with pytest.raises(
         LayerError, match="'small' has none of the layers that were named; name some of its own"
@@ -211,7 +248,7 @@ def test_a_network_without_such_roles_is_dissected_at_its_last_convolutions(smal
 
 
 def test_layers_of_many_units_are_dissected_apart(monkeypatch):
-    layers, _ = dissected_layers(load_network("demo"), None)
+    layers, _ = dissected_layers(load_network("demo"), ("second_to_last_conv", "blocks"))
     assert [len(group) for group in in_groups(layers)] == [4]
     monkeypatch.setattr(_layers, "_UNITS_A_GROUP", 130)
     assert [[layer.shape[0] for layer in group] for group in in_groups(layers)] == [[56, 56], [96], [96]]

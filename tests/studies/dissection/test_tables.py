@@ -42,8 +42,12 @@ def test_counts_keep_concepts_without_units(tables):
 
 
 def test_regions_and_kinds(tables):
-    regions = tables_of.regions(tables.units, [*CONCEPTS.regions, "Chin"])
+    # Unit 3 has a region by its IoU, and no pair with a local concept.
+    units = tables.units.assign(region=tables.units["region"].mask(tables.units["unit"] == 3, "Chin"))
+    regions = tables_of.regions(tables.pairs, units, [*CONCEPTS.regions, "Chin"])
     assert regions.set_index("region")["units"].to_dict() == {"Eye": 2, "Nose": 1, "Chin": 0}
+    network = tables.pairs[tables.pairs["method"] == "network"]
+    assert tables_of.regions(network, units, ["Eye", "Chin"])["units"].tolist() == [2, 0]
     kinds = tables_of.kinds(tables.pairs, tables.units).set_index("concept_kind")
     assert kinds["units"].to_dict() == {"action unit": 0, "part": 2, "attribute": 2, "global": 3}
     assert kinds["pairs"].to_dict() == {"action unit": 0, "part": 2, "attribute": 2, "global": 4}
@@ -148,3 +152,8 @@ def test_the_association_with_the_task_is_that_of_the_training_faces():
         DataError, match="'training' have no attribute 'Smilling' as a task; did you mean 'Smiling'"
     ):
         check_task(faces, "Smilling")
+    who = faces.with_attribute("name", pd.array(["a"] * 100, dtype="string"), Attribute(kind="identity"))
+    with pytest.raises(
+        DataError, match=r"'name' of 'training' is of the kind identity, .* categorical: nose, Smiling, Male"
+    ):
+        check_task(who, "name")

@@ -131,6 +131,11 @@ def test_summary_and_ratios():
     table = summary(values).set_index(["quantity", "percent"])
     assert table.loc[("eyeglasses units", 50), ["value", "std", "n_seeds"]].tolist() == [3, 1, 3]
     found = ratios(values).set_index("quantity")
+    assert found["agrees"].isna().tolist() == [False, False, True]
+    assert found["agrees"].iloc[:2].all()
+    fewer = ratios(made_up("eyeglasses units", {50: [10, 10], 100: [1, 1]})).iloc[0]
+    assert fewer.exceeds
+    assert not fewer.agrees
     glasses = found.loc["eyeglasses units"]
     assert (glasses.percent_high, glasses.percent_low, glasses.difference, glasses.spread) == (100, 50, 8, 2)
     assert glasses.ratio == pytest.approx(11 / 3)

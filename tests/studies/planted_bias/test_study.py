@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from tests.studies.planted_bias.small import TINY, coloured
 
 from fusiform.errors import DataError, NetworkError, RunError
@@ -20,7 +21,8 @@ COLUMNS = {
     "biased": "cue percent seed stage layer towards units of share",
     "top": "cue percent seed group rank image_id cue_present activation file",
     "summary": "cue percent quantity layer value lower upper std n_seeds",
-    "ratios": "cue layer quantity percent_high percent_low ratio difference lower upper spread exceeds paper",
+    "ratios": "cue layer quantity percent_high percent_low ratio difference lower upper spread exceeds agrees paper",
+    "training": "cue percent group rank image_id cue_present file",
     "findings": "finding source network setup measured verdict criterion",
     "skipped": "image_id reason",
     "control": "cue seed quantity layer value",
@@ -66,9 +68,33 @@ def test_a_planted_cue_is_learnt_and_found(grey):
 
 def test_top_pictures_are_those_of_the_sprite(grey):
     top = grey.table("top")
-    assert (top.groupby(["percent", "group"])["rank"].max() == 16).all()
+    # Of 16 test pictures a group, a quarter.
+    assert (top.groupby(["percent", "group"])["rank"].max() == 4).all()
     assert all((grey.path / "images" / file).exists() for file in top.file.unique())
     assert (top.sort_values("rank").groupby(["percent", "group"])["activation"].diff().dropna() <= 0).all()
+
+
+def test_training_pictures_are_shown_with_the_share_of_their_set(grey):
+    sheets = grey.table("training")
+    shares = sheets.groupby(["percent", "group"])["cue_present"].agg(["mean", "size"])
+    assert shares["mean"].to_dict() == {
+        (50, "Male"): 0.5, (50, "Female"): 0.5, (100, "Male"): 1.0, (100, "Female"): 0.0,
+    }  # fmt: skip
+    assert (shares["size"] == 20).all()
+    with Image.open(grey.path / "images" / "train_grey_p100_male.jpg") as sheet:
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
+    assert pixels.shape == (2 * 64, 10 * 64, 3)
+    assert np.ptp(pixels, axis=2).max() < 30  # all grey
+
+
+def test_findings_name_the_network_without_its_first_weights(grey):
+    assert set(grey.table("findings")["network"]) == {"resnet10_w4"}
+
+
+def test_unknown_people_are_told(grey):
+    said = json.loads((grey.path / "run.json").read_text())["cautions"]
+    assert len(said) == 1
+    assert said[0].startswith("Of 200 of the 200 images of 'coloured' it is not known whom they show")
 
 
 def test_weights_are_those_that_were_measured(grey):
@@ -94,6 +120,13 @@ def test_continued_network_by_network(tmp_path, monkeypatch):
         train(net, pictures, path, *rest)
         done.append(path)
 
+    pool_of = _study.pool_of
+
+    def leaves_out(*args):
+        pool, _ = pool_of(*args)
+        return pool, pd.DataFrame({"image_id": ["lost"], "reason": ["unreadable"]})
+
+    monkeypatch.setattr(_study, "pool_of", leaves_out)
     monkeypatch.setattr(_study, "train_network", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study_planted_bias(faces, tmp_path / "run", **options)
@@ -107,9 +140,34 @@ def test_continued_network_by_network(tmp_path, monkeypatch):
     run = study_planted_bias(faces, tmp_path / "run", **options)
     for name in ("probabilities", "biased", "summary"):
         pd.testing.assert_frame_equal(run.table(name), whole.table(name))
+    assert run.table("skipped")["image_id"].tolist() == ["lost"]
     assert not (run.path / "parts").exists()
     with pytest.raises(RunError, match="complete run"):
         study_planted_bias(faces, tmp_path / "run", **options)
+
+
+def test_what_was_left_out_is_kept_when_only_the_tables_are_missing(tmp_path, monkeypatch):
+    """Stopped after the last network, the pictures are not read again."""
+    faces = coloured(120)
+    options = TINY | {"cues": ["grey"], "epochs": 1, "control": False, "percents": ["100"]}
+
+    def stops(*args):
+        raise KeyboardInterrupt
+
+    pool_of = _study.pool_of
+    monkeypatch.setattr(
+        _study,
+        "pool_of",
+        lambda *a: (pool_of(*a)[0], pd.DataFrame({"image_id": ["lost"], "reason": ["unreadable"]})),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(_study, "summary", stops)
+        with pytest.raises(KeyboardInterrupt):
+            study_planted_bias(faces, tmp_path / "run", **options)
+    monkeypatch.setattr(_study, "pool_of", stops)
+    run = study_planted_bias(faces, tmp_path / "run", **options)
+    assert run.table("skipped").values.tolist() == [["lost", "unreadable"]]
+    assert len(run.table("training")) == 2 * 20
 
 
 def test_a_network_that_fails_is_named_and_the_others_are_done(tmp_path, monkeypatch):
@@ -155,5 +213,9 @@ def test_the_eyeglasses_experiment_on_synthetic_faces(tmp_path):
     assert "Eyeglasses" in set(concepts.concept)
     assert regions.units.sum() <= 32
     assert set(run.table("control").quantity) >= {"eyeglasses units", "Eye region units"}
-    assert run.table("top").cue_present.sum() == 4
+    # Of four test pictures a group there is no top quarter to speak of.
+    assert not len(run.table("top"))
+    record = json.loads((run.path / "run.json").read_text())
+    assert record["not_measured"] == {"top": "there are too few test pictures, 4 of each group"}
+    assert "cautions" not in record
     assert not (run.path / "parts").exists()

@@ -7,7 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from fusiform.plotting import dissection_concepts, dissection_coverage, dissection_regions
-from fusiform.plotting._dissection_rows import HIERARCHICAL, METHOD_NAMES, NETWORK_DISSECTION, by_region
+from fusiform.plotting._dissection_rows import (
+    HIERARCHICAL,
+    METHOD_NAMES,
+    NETWORK_DISSECTION,
+    by_region,
+    region_said,
+)
 from fusiform.report._build import Figures, absent, interval_cell, one_of, plotted, value_cell
 from fusiform.report._format import count, percent
 from fusiform.report._parts import Block, Section, Table, table
@@ -109,8 +115,8 @@ def regions(material: Material, figures: Figures) -> Section:
         "regions",
         "Regions and kinds of concepts",
         [
-            "Every unit that fires belongs to one region, that of the concept with the highest IoU (figure 9a). Below, the pairs "
-            "of a unit and a concept by kind of concept (figure 9b). "
+            f"{region_said(material.run.request.get('iou'))} Above, the units of each region (figure 9a); below, the pairs of a unit "
+            "and a concept by kind of concept (figure 9b). Where Network Dissection alone was asked for, its pairs are counted. "
             "A large region, or one with many concepts, has more units by that alone: compare with random weights."
         ],
         absent(material, "regions", "the run has no table of regions."),

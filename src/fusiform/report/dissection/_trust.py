@@ -6,7 +6,7 @@ import pandas as pd
 
 from fusiform.plotting import dictionary_histogram, dissection_bias
 from fusiform.plotting._dissection_bias import bias_rows
-from fusiform.plotting._dissection_rows import NETWORK_DISSECTION
+from fusiform.plotting._dissection_rows import NETWORK_DISSECTION, pixels_a_mask
 from fusiform.report._build import Figures, absent, plotted, value_cell
 from fusiform.report._format import count, missing, number, scalar, words
 from fusiform.report._parts import Block, Section, Table, table
@@ -43,7 +43,8 @@ def bias(material: Material, figures: Figures) -> Section:
             "Of the units paired with a local concept, how many are also paired with a global group, against what would be "
             "expected were the two independent (blue more, orange fewer). Such units do not show by themselves that the "
             "network is biased: where concept and group go together in the dictionary, on the right, units that follow either "
-            "are paired with both.",
+            "are paired with both. Where a task was named, the outermost column says how each concept goes with it in the training "
+            "faces, and the strip on top how each group does.",
         ],
         absent(
             material,
@@ -65,6 +66,7 @@ def _bias_table(rows: pd.DataFrame, name: str, layer: str) -> Table:
             value_cell(row["p_value"], 3),
             value_cell(row["association"]),
             value_cell(row["task_association"]),
+            value_cell(row.get("group_task_association")),
         ]
         for row in rows.to_dict("records")
     ]
@@ -76,7 +78,8 @@ def _bias_table(rows: pd.DataFrame, name: str, layer: str) -> Table:
         "Ratio",
         "p",
         "Phi in the dictionary",
-        "With the task",
+        "Concept with the task",
+        "Group with the task",
     ]
     folded = f"The {len(lines)} numbers behind this figure"
     return table(
@@ -116,13 +119,19 @@ def _dictionary_table(listed: pd.DataFrame) -> Table:
             str(row["kind"]),
             str(row["region"]),
             (row["images"], count(row["images"])),
-            (row["pixels"], "\N{EN DASH}" if missing(row["pixels"]) else f"{row['pixels']:,.0f}"),
+            _pixels(row),
             "" if missing(row["note"]) else str(row["note"]),
         ]
         for row in listed.to_dict("records")
     ]
     columns = ["Concept", "Kind", "Region or category", "Images", "Pixels a mask", "Note"]
     return table("Concepts of the dictionary", columns, lines, folded=f"All {len(lines)} concepts")
+
+
+def _pixels(row: dict[Any, Any]) -> tuple[Any, str]:
+    """Mean area of a mask; the table holds the sum over the images."""
+    each = pixels_a_mask(row["pixels"], row["images"], row["kind"])
+    return each, "\N{EN DASH}" if each is None else f"{each:,.0f}"
 
 
 def _problems_block(problems: pd.DataFrame | None) -> Block:
@@ -180,7 +189,8 @@ def rules(material: Material) -> Section:
             ["Activated", f"activation above the unit's quantile of the top {told('quantile')} of all images and positions"],
             ["Area", "maps enlarged bilinearly to the mask's size; IoU over images that are labelled for the concept; union: " + told("union")],
             ["Network Dissection", f"the concept with the highest IoU, where that reaches {told('iou')}"],
-            ["Hierarchical, stage II", "the concept with the highest IoU names the unit's region of the face"],
+            ["Hierarchical, stage II", f"the concept with the highest IoU, where that reaches {told('iou')}, names the unit's region of the face"],
+            ["Units of a region", "those paired with a local concept of it: by stages II and III, or by Network Dissection where that alone was asked for"],
         ]  # fmt: skip
     if pairs is not None:
         own = pairs[pairs["method"] != NETWORK_DISSECTION]
@@ -198,7 +208,7 @@ def rules(material: Material) -> Section:
     text = (
         "Thresholds of probabilities are strict: what equals one does not pass. Probabilities of a category or of a region add up to 1. Beside the "
         "thresholds, each pair has a p-value: of a global group, how often as high a probability came up when the groups of images "
-        "were permuted; of a local concept, how probable as large an overlap is when the masks are dealt out among the images anew. q "
+        "were permuted, or, where hardly any permutation reached it, how often by the mean, variance and skewness of all permutations; of a local concept, how probable as large an overlap is when the masks are dealt out among the images anew. q "
         "is the p-value with the false discovery rate controlled. Pairs are those of the thresholds, as published; a q above 0.05 "
         "says that chance would do."
     )

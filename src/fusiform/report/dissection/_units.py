@@ -89,7 +89,7 @@ def _card(
     dissected = "" if missing(row["network_dissection"]) else str(row["network_dissection"])
     facts = []
     if not row["fires"]:
-        facts.append(("", "It never fires: its threshold is 0."))
+        facts.append(("", _silent(row["threshold"], material.run.request.get("quantile"))))
     best = "" if missing(row["best_concept"]) else str(row["best_concept"])
     said = f"{dissected or 'no concept'}" + (
         f" (highest IoU {number(row['best_iou'], 3)}" + (f", {best})" if not dissected and best else ")")
@@ -107,6 +107,14 @@ def _card(
         where=None if place is None else _where(place, title),
         facts=facts,
         table=table(f"Concepts of {title}", columns, lines) if lines else None,
+    )
+
+
+def _silent(threshold: Any, quantile: Any) -> str:
+    share = f"more than {100 * quantile:g}% of" if isinstance(quantile, float) else "too many"
+    return (
+        f"No activation exceeds its threshold, {number(threshold, 3)}: it is silent nearly everywhere, or at its highest value at "
+        f"{share} all positions, as a unit after ReLU6 may be."
     )
 
 
@@ -186,8 +194,9 @@ def best_images(material: Material) -> Section:
         "best",
         "Best images of every concept",
         [
-            "For every concept the unit that is most strongly paired with it, and the images in which its activated area and "
-            "the concept's mask agree best."
+            "For every concept the unit that is most strongly paired with it. Of a local concept, the images in which the activated "
+            "area and the concept's mask agree best; of a global group, which has no mask, the images of the group that activate "
+            "the unit most."
         ],
         absent(material, "best", "the run keeps no pictures of concepts."),
         blocks,

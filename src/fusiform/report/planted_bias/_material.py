@@ -24,6 +24,8 @@ _COLUMNS = {
     "control": ("cue", "seed", "quantity", "layer", "value"),
     "probabilities": (*_PLACE, "stage", "layer", "unit", "p_grey", "p_colour", "rank"),
     "biased": (*_PLACE, "stage", "layer", "towards", "units", "of", "share"),
+    "training": ("cue", "percent", "group", "rank", "image_id", "cue_present", "file"),
+    "overlap": ("image_id", "other_id", "kind"),
     "top": (*_PLACE, "group", "rank", "image_id", "cue_present", "activation", "file"),
     "findings": ("finding", "source", "network", "measured", "verdict"),
 }
@@ -39,6 +41,7 @@ class Material:
     reasons: dict[str, str] = field(default_factory=dict)
     stages: dict[str, str] = field(default_factory=dict)
     dictionary: dict[str, Any] = field(default_factory=dict)
+    cautions: list[str] = field(default_factory=list)
 
     @property
     def cues(self) -> list[str]:
@@ -75,4 +78,5 @@ def read_material(run: Run) -> Material:
         reasons=dict(record.get("not_measured") or {}),
         stages=dict(record.get("stages") or {}),
         dictionary=dict(record.get("dictionary") or {}),
+        cautions=[str(text) for text in record.get("cautions") or []],
     )

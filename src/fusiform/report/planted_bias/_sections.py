@@ -7,14 +7,19 @@ from typing import Any
 import pandas as pd
 
 from fusiform.plotting import planted_biased, planted_counts, planted_probabilities
+from fusiform.plotting._dissection_rows import region_said
 from fusiform.report._build import Figures, absent, interval_cell, one_of, plotted, value_cell
 from fusiform.report._format import count, listing, missing, percent, seconds, signed
 from fusiform.report._parts import Block, Cell, Picture, Section, Table, table
 from fusiform.report._pictures import embedded
 from fusiform.report._verdicts import findings_blocks
 from fusiform.report.planted_bias._material import EYEGLASSES, GREY, Material
+from fusiform.report.planted_bias._summary import other_way
 
 _SPRITE_PX = 900
+# The study dissects with the threshold of the paper.
+_IOU = 0.04
+_MOST = 200
 _ACCURACIES = ("accuracy", "accuracy congruent", "accuracy incongruent")
 _CARRIES = {EYEGLASSES: "wear eyeglasses", GREY: "are shown in grey"}
 
@@ -72,6 +77,7 @@ def design(material: Material) -> Section:
             for row in rows.to_dict("records")
         ]  # fmt: skip
         columns = ["P", "Seed", "Accuracy", "Congruent", "Incongruent", "Trained on", "Tested on", "Steps"]
+        blocks += _sheets(material, cue)
         blocks.append(
             Block(table=table(f"Networks of the cue {cue}", [*columns, "Time"], lines, folded=f"{len(lines)} networks of the cue {cue}"))
         )  # fmt: skip
@@ -82,6 +88,24 @@ def design(material: Material) -> Section:
         absent(material, "trained", "no network was trained."),
         blocks,
     )
+
+
+def _sheets(material: Material, cue: str) -> list[Block]:
+    """Figure 4: pictures that the networks were trained with."""
+    rows = material.rows("training", cue)
+    blocks = []
+    for strength, own in rows.groupby("percent") if len(rows) else []:
+        pictures = []
+        for group, part in own.groupby("group", sort=False):
+            source = embedded(material.run, part["file"].iloc[0], most_px=_SPRITE_PX)
+            if source is not None:
+                share = percent(part["cue_present"].astype(float).mean())
+                said = f"{group}: {share} of these {len(part)} carry the cue"
+                pictures.append(Picture(source, f"{len(part)} training pictures, {said}", said))
+        if pictures:
+            title = f"Training pictures at P = {count(strength)}"
+            blocks.append(Block(title=title, detail=f"cue: {cue}; at random", pictures=pictures))
+    return blocks
 
 
 def accuracy(material: Material, figures: Figures) -> Section:
@@ -115,12 +139,13 @@ def regions(material: Material, figures: Figures) -> Section:
         known = material.quantities(EYEGLASSES)
         of_layers = material.rows("units_regions", EYEGLASSES)
         detail = str(of_layers["layer"].iloc[0]) if len(of_layers) else ""
-        # Several ways of measuring IoU name themselves in brackets.
+        # The other way of measuring IoU names itself in brackets.
+        asked = f"union {material.run.request.get('union', 'all')}"
         ways: dict[str, list[str]] = {}
         for quantity in known:
             name, _, way = quantity.partition(" (")
             if name.endswith(" region units"):
-                ways.setdefault(way.rstrip(")") or "as published", []).append(quantity)
+                ways.setdefault(way.rstrip(")") or asked, []).append(quantity)
         draw = partial(
             planted_counts,
             material.rows("summary"),
@@ -143,14 +168,28 @@ def regions(material: Material, figures: Figures) -> Section:
                 blocks.append(
                     plotted(figures, "eyeglasses", figure, label.format(title), title=title, detail=detail)
                 )
+        shared = material.tables.get("overlap")
+        if shared is not None:
+            lines = [
+                [str(row["image_id"]), str(row["other_id"]), str(row["kind"])]
+                for row in shared.head(_MOST).to_dict("records")
+            ]
+            said = f"{count(len(shared))} images of the dictionary were training pictures too, and were left out of it"
+            blocks.append(
+                Block(
+                    table=table(
+                        said, ["Image of the dictionary", "Training picture", "Alike"], lines, folded=said
+                    )
+                )
+            )
         compared = _ratios(material, EYEGLASSES)
         blocks += [Block(table=compared)] if compared is not None and blocks else []
     return Section(
         "regions",
         "Eyeglasses: units per region",
         [
-            "Units of the second-to-last convolution by the region of the face of the concepts that they are paired with (figure "
-            "6), and units paired with the concept Eyeglasses itself. Means and 95% t intervals over seeds; dotted: networks with "
+            f"Units of the second-to-last convolution by region (figure 6). {region_said(_IOU)} Beside them, units paired with the "
+            "concept Eyeglasses itself. Means and 95% t intervals over seeds; dotted: networks with "
             "random weights. The paper found more than three times as many eyeglasses units at P = 100 as at P = 50, more units "
             "of the eye region, and fewer of the cheeks."
         ],
@@ -171,7 +210,7 @@ def _ratios(material: Material, cue: str) -> Table | None:
             (row["difference"], signed(row["difference"])),
             interval_cell(row["lower"], row["upper"]),
             value_cell(row["spread"]),
-            _exceeds(row["exceeds"]),
+            _exceeds(row),
             "" if missing(row["paper"]) else str(row["paper"]),
         ]
         for row in rows.to_dict("records")
@@ -191,8 +230,10 @@ def _ratios(material: Material, cue: str) -> Table | None:
     return table(f"P = {high} against P = {low}, cue {cue}", columns, lines)
 
 
-def _exceeds(value: Any) -> Cell:
-    return Cell("\N{EN DASH}" if missing(value) else "yes" if value else "no")
+def _exceeds(row: dict[Any, Any]) -> Cell:
+    if missing(row["exceeds"]):
+        return Cell("\N{EN DASH}")
+    return Cell("yes, the other way" if other_way(row) else "yes" if row["exceeds"] else "no")
 
 
 def grey(material: Material, figures: Figures) -> Section:
@@ -278,7 +319,7 @@ def top(material: Material, figures: Figures) -> Section:
         "The most activating images",
         [
             "The test images of men and of women in which the dissected layer is most active, the most activating first (figure "
-            "5). The test faces carry the cue independently of sex: half of these images would, were the cue nothing to the network."
+            "5): 50 of a group, or a quarter of its pictures where these are fewer than 200. The test faces carry the cue independently of sex: half of these images would, were the cue nothing to the network."
         ],
         absent(material, "top", "the run keeps no most activating images."),
         blocks,

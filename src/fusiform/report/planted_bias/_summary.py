@@ -1,3 +1,5 @@
+from typing import Any
+
 import pandas as pd
 
 from fusiform.report._cards import cautions_on_faces
@@ -74,11 +76,18 @@ def _changes(material: Material, cue: str) -> list[str]:
             if missing(row["exceeds"])
             else f"{'more' if row['exceeds'] else 'not more'} than the range over seeds"
         )
+        beyond += ", but the other way than in the paper" if other_way(row) else ""
         said.append(
             f"{row['quantity']}{where}: {signed(row['difference'], 1)} from P = {count(row['percent_low'])} to P = "
             f"{count(row['percent_high'])}{ratio} ({beyond})."
         )
     return [text[:1].upper() + text[1:] for text in said]
+
+
+def other_way(row: dict[Any, Any]) -> bool:
+    """Say whether a change is greater than the seeds differ, and not of the paper's sign."""
+    agrees = row.get("agrees")
+    return not missing(row["exceeds"]) and bool(row["exceeds"]) and not missing(agrees) and not agrees
 
 
 def _problems(material: Material) -> list[str]:
@@ -122,6 +131,7 @@ def cautions(material: Material) -> list[str]:
         notes.append(
             "This was a quick look, at little of everything: numbers are rougher than those of a whole study."
         )
+    notes += material.cautions
     trained = material.rows("trained")
     if len(trained) and trained["seed"].nunique() < 3:
         notes.append(

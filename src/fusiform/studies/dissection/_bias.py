@@ -9,10 +9,11 @@ from scipy.stats import hypergeom
 
 from fusiform.errors import DataError, nearest
 from fusiform.faces import Attribute, ConceptTable, FaceDictionary, FaceSet, associations
-from fusiform.faces.dictionary._groups import group_numbers
+from fusiform.faces.dictionary import group_numbers
 from fusiform.studies.dissection._tables import PLACE, Detectors
 
 _FEWEST = 10
+_MEASURABLE = ("binary", "continuous", "categorical")
 
 
 def bias(found: Iterable[Detectors], associated: pd.DataFrame, told: "WithTask | None") -> pd.DataFrame:
@@ -96,10 +97,17 @@ def associated_groups(dictionary: FaceDictionary) -> pd.DataFrame:
 
 
 def check_task(faces: FaceSet, task: str) -> None:
-    """Raise where the faces do not have the task as an attribute."""
+    """Raise where the faces do not have the task as an attribute whose association can be measured."""
     if task not in faces.schema:
         raise DataError(
             f"The faces '{faces.name}' have no attribute '{task}' as a task; {nearest(task, faces.schema)}"
+        )
+    kind = faces.schema[task].kind
+    if kind not in _MEASURABLE:
+        able = [name for name, attribute in faces.schema.items() if attribute.kind in _MEASURABLE]
+        raise DataError(
+            f"The attribute '{task}' of '{faces.name}' is of the kind {kind}, for which no association with concepts is "
+            f"measured. Name one that is {', '.join(_MEASURABLE[:-1])} or {_MEASURABLE[-1]}: {', '.join(able) or 'it has none'}."
         )
 
 

@@ -7,9 +7,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fusiform.studies._findings import Estimate, NotMeasured
+from fusiform.studies._findings import NotMeasured
 from fusiform.studies.dissection._tables import GLOBAL, hierarchical
-from fusiform.studies.layers._rows import difference
 
 LEVEL = 0.05
 _WHERE = ["layer", "unit"]
@@ -58,6 +57,19 @@ class Evidence:
             raise NotMeasured(f"the layer '{self.main}' was not dissected")
         return found
 
+    @cached_property
+    def over(self) -> str:
+        """Over how many layers of which kind coverage is."""
+        names = list(dict.fromkeys(self.rows("units")["layer"]))
+        layers = self.tables.get("layers")
+        if layers is None or "role" not in layers:
+            return _many(len(names), "layer")
+        own = layers[(layers["network"] == self.network) & layers["layer"].isin(names)]
+        convs = int((own["role"] == "conv").sum())
+        rest = len(names) - convs
+        parts = [_many(convs, "convolution")] if convs else []
+        return " and ".join([*parts, *([_many(rest, "layer") + " of other kinds"] if rest else [])])
+
     def _paired(self, *, control: bool) -> pd.DataFrame:
         """Units with ``local``, ``global``, ``either``: whether hierarchical dissection pairs them; ``network``."""
         units = self.rows("units", control=control).reset_index(drop=True)
@@ -99,7 +111,5 @@ class Evidence:
             raise NotMeasured(f"the method '{method}' was not asked for")
 
 
-def apart(a: pd.Series, b: pd.Series) -> Estimate:
-    """How far the mean of one group of units is above that of another."""
-    values = np.concatenate([a, b]).astype(np.float64)
-    return Estimate(*difference(values, np.arange(len(values)) < len(a)))
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"

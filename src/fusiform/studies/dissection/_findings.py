@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from fusiform.studies._findings import Estimate, Finding, NotMeasured, every, finding, findings_table
-from fusiform.studies.dissection._evidence import LEVEL, Evidence, apart
-from fusiform.studies.dissection._tables import GLOBAL, KINDS
+from fusiform.studies.dissection._evidence import LEVEL, Evidence
+from fusiform.studies.dissection._shares import apart, paired, share
+from fusiform.studies.dissection._tables import GLOBAL, KINDS, local_units
 from fusiform.studies.layers._evidence import over
 from fusiform.studies.layers._rows import resampled
 
@@ -22,8 +23,9 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ----------
     tables : mapping of str to DataFrame
         The tables of a run by name; whatever is missing leaves its findings not measured. Figures are of the main layer
-        (the second-to-last convolution, where it was dissected; the deepest otherwise), coverage is over all layers;
-        intervals draw units, or concepts, with replacement.
+        (the second-to-last convolution, where it was dissected; the deepest otherwise), coverage is over all layers that
+        were dissected. Intervals of shares are Wilson's, of their differences Newcombe's; others draw units, or concepts,
+        with replacement.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def _more_concepts(evidence: Evidence) -> tuple[str, str]:
     found = evidence.local_counts > 0
     first = found["hierarchical"] & ~found["network"]
     second = found["network"] & ~found["hierarchical"]
-    gap = over(first.astype(int) - second.astype(int))
+    gap = paired(first, second)
     return (
         f"Of {len(found)} local concepts {found['hierarchical'].sum()} and {found['network'].sum()} are found, {first.sum()} by "
         f"hierarchical dissection alone, {second.sum()} by Network Dissection alone; difference {gap.points()}.",
@@ -100,7 +102,7 @@ def _global_pairs(evidence: Evidence) -> tuple[str, str]:
     if len(pairs) and pairs["q_value"].isna().all():
         raise NotMeasured("no p-values were computed")
     units = evidence.of_main(evidence.units)
-    surely = over(units["unit"].isin(pairs.loc[pairs["q_value"] < LEVEL, "unit"]))
+    surely = share(units["unit"].isin(pairs.loc[pairs["q_value"] < LEVEL, "unit"]))
     return (
         f"{100 * units['global'].mean():.0f}% of the units are paired with a global group; with q < 0.05 {surely.percent()}.",
         surely.above(LEVEL),
@@ -110,7 +112,7 @@ def _global_pairs(evidence: Evidence) -> tuple[str, str]:
 @finding(
     "The Cheek region gets most units.",
     "section 5.2, figure 9a",
-    "More units name the Cheek region than any other; interval over units.",
+    "More units are paired with a local concept of the Cheek region than with one of any other; interval over units.",
     into=FINDINGS,
 )
 def _cheek(evidence: Evidence) -> tuple[str, str]:
@@ -120,7 +122,7 @@ def _cheek(evidence: Evidence) -> tuple[str, str]:
 @finding(
     "The Nose region gets very few units.",
     "section 5.2",
-    "Fewer units name the Nose region than any other; interval over units.",
+    "Fewer units are paired with a local concept of the Nose region than with one of any other; interval over units.",
     into=FINDINGS,
 )
 def _nose(evidence: Evidence) -> tuple[str, str]:
@@ -133,12 +135,14 @@ def _region(evidence: Evidence, name: str, *, most: bool) -> tuple[str, str]:
     if name not in units:
         raise NotMeasured(f"the dictionary has no region '{name}'")
     if len(units) < 2 or not units.sum():
-        raise NotMeasured("no unit names a region")
+        raise NotMeasured("no unit is paired with a local concept")
     others = units.drop(name)
     other = others.idxmax() if most else others.idxmin()
-    named = evidence.of_main(evidence.units)["region"].fillna("")
-    sign = 1 if most else -1
-    gap = over(sign * ((named == name).astype(int) - (named == other).astype(int)))
+    pairs = local_units(evidence.rows("pairs"))
+    pairs = pairs[pairs["layer"] == evidence.main]
+    unit = evidence.of_main(evidence.units)["unit"]
+    own, rest = (unit.isin(pairs.loc[pairs["region"] == region, "unit"]) for region in (name, other))
+    gap = paired(own, rest) if most else paired(rest, own)
     told = ", ".join(f"{region} {n}" for region, n in units.sort_values(ascending=False).items())
     first, second = (name, other) if most else (other, name)
     return f"Units: {told}; of all units {first} has {gap.change()} against {second}.", gap.above(0.0)
@@ -179,28 +183,44 @@ def _disagreement(evidence: Evidence) -> tuple[str, str]:
     most = local.sort_values("probability", ascending=False, kind="stable").drop_duplicates("unit")
     best = evidence.of_main(evidence.units).set_index("unit")["best_concept"]
     other = most["concept"].to_numpy() != best.reindex(most["unit"]).to_numpy()
-    share = over(other)
-    return f"Of {len(other)} units so do {int(other.sum())}: {share.percent()}.", share.above(0.05)
+    found = share(other)
+    return f"Of {len(other)} units so do {int(other.sum())}: {found.percent()}.", found.above(0.05)
 
 
 @finding(
     "Units of a local concept are paired with the global groups that go with it in the data.",
     "section 5.2, smile classifier",
-    "Over concepts and groups, the excess of units that have both correlates with the association in the dictionary above "
-    "zero; interval over concepts.",
+    "Over concepts and groups, the excess of units that have both correlates with the association in the dictionary more "
+    "than with random weights; interval over concepts.",
     into=FINDINGS,
 )
 def _skewed(evidence: Evidence) -> tuple[str, str]:
-    rows = evidence.rows("bias")
-    rows = rows[(rows["layer"] == evidence.main) & (rows["expected"] > 0)].dropna(subset=["association"])
-    if len(rows) < 3:
-        raise NotMeasured("too few concepts and groups have units and images of both")
+    own, random = (_excess(evidence.rows("bias", control=control)) for control in (False, True))
+    own, random = (rows[rows["layer"] == evidence.main] for rows in (own, random))
+    for rows, whose in ((own, ""), (random, " with random weights")):
+        if len(rows) < 3:
+            raise NotMeasured(f"too few concepts and groups{whose} have units and images of both")
+    both = pd.concat([own.groupby("concept")[_TERMS].sum(), random.groupby("concept")[_TERMS].sum()], axis=1)
+    terms = both.fillna(0.0).to_numpy(dtype=np.float64)
+    first, second = (Estimate(*resampled(part, _pearson)) for part in (terms[:, :6], terms[:, 6:]))
+    gap = Estimate(*resampled(terms, lambda s: _pearson(s[:, :6]) - _pearson(s[:, 6:])))
+    return (
+        f"r = {first.plain()} over {len(own)} pairs of concept and group, with random weights {second.plain()}; difference "
+        f"{gap.plain()}.",
+        gap.above(0.0),
+    )
+
+
+_TERMS = ["n", "x", "y", "xx", "yy", "xy"]
+
+
+def _excess(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a correlation of association and excess needs, a row a concept and group."""
+    rows = rows[rows["expected"] > 0].dropna(subset=["association"])
     x = rows["association"].to_numpy(dtype=np.float64)
     y = ((rows["units"] - rows["expected"]) / np.sqrt(rows["expected"])).to_numpy(dtype=np.float64)
-    terms = np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
-    of_concept = pd.DataFrame(terms).groupby(rows["concept"].to_numpy()).sum().to_numpy()
-    r = Estimate(*resampled(of_concept, _pearson))
-    return f"r = {r.plain()} over {len(rows)} pairs of concept and group.", r.above(0.0)
+    columns = (np.ones(len(x)), x, y, x * x, y * y, x * y)
+    return rows[["layer", "concept"]].assign(**dict(zip(_TERMS, columns, strict=True)))
 
 
 def _pearson(s: np.ndarray) -> np.ndarray:
@@ -215,43 +235,46 @@ def _pearson(s: np.ndarray) -> np.ndarray:
 @finding(
     "Hierarchical dissection covers 70 to 80% of the units.",
     "section 5.3, figure 12",
-    "The share of units of all layers that are paired with a local or global concept lies between 70 and 80%.",
+    "The share of units of all layers dissected (of the paper: convolutions of the last two stages) that are paired with a local or global concept lies between 70 and 80%.",
     into=FINDINGS,
 )
 def _covered(evidence: Evidence) -> tuple[str, str]:
     evidence.needs("hierarchical")
-    share = over(evidence.units["either"])
+    found = share(evidence.units["either"])
     local, groups = (f"{100 * evidence.units[name].mean():.0f}%" for name in ("local", "global"))
-    return f"{share.percent()} of {len(evidence.units)} units; local {local}, global {groups}.", _between(
-        share, 0.7, 0.8
+    return (
+        f"{found.percent()} of {len(evidence.units)} units of {evidence.over}; local {local}, global {groups}.",
+        _between(found, 0.7, 0.8),
     )
 
 
 @finding(
     "Network Dissection covers 50 to 60% of the units.",
     "section 5.3, figure 13",
-    "The share of units of all layers whose highest IoU reaches the threshold lies between 50 and 60%.",
+    "The share of units of all layers dissected (of the paper: convolutions of the last two stages) whose highest IoU reaches the threshold lies between 50 and 60%.",
     into=FINDINGS,
 )
 def _covered_by_network(evidence: Evidence) -> tuple[str, str]:
-    share = over(evidence.units["network_pair"])
-    return f"{share.percent()} of {len(evidence.units)} units.", _between(share, 0.5, 0.6)
+    evidence.needs("network")
+    found = share(evidence.units["network_pair"])
+    return f"{found.percent()} of {len(evidence.units)} units of {evidence.over}.", _between(found, 0.5, 0.6)
 
 
-def _between(share: Estimate, low: float, high: float) -> str:
-    return every([share.above(low), share.below(high)])
+def _between(found: Estimate, low: float, high: float) -> str:
+    return every([found.above(low), found.below(high)])
 
 
 @finding(
     "Hierarchical dissection covers more units than Network Dissection.",
     "section 5.3, figures 12, 13",
-    "The difference in the share of units, over all layers, is above zero.",
+    "The difference in the share of units, over all layers dissected, is above zero.",
     into=FINDINGS,
 )
 def _covers_more(evidence: Evidence) -> tuple[str, str]:
     evidence.needs("hierarchical")
-    gap = over(evidence.units["either"].astype(int) - evidence.units["network_pair"].astype(int))
-    return f"{gap.change()}.", gap.above(0.0)
+    evidence.needs("network")
+    gap = paired(evidence.units["either"], evidence.units["network_pair"])
+    return f"{gap.change()}, over {evidence.over}.", gap.above(0.0)
 
 
 @finding(
@@ -270,7 +293,7 @@ def _over_layers(evidence: Evidence) -> tuple[str, str]:
     gap = apart(last, first)
     shares = units.groupby("layer")["either"].mean()
     return (
-        f"From '{names[0]}' to '{names[-1]}' {gap.change()}; over {len(names)} layers {100 * shares.min():.0f}% to "
+        f"From '{names[0]}' to '{names[-1]}' {gap.change()}; over {evidence.over} {100 * shares.min():.0f}% to "
         f"{100 * shares.max():.0f}%.",
         gap.within(0.1),
     )
@@ -297,6 +320,7 @@ def _above_random(evidence: Evidence) -> tuple[str, str]:
     into=FINDINGS,
 )
 def _network_above_random(evidence: Evidence) -> tuple[str, str]:
+    evidence.needs("network")
     return _against_random(evidence, "network_pair")
 
 

@@ -8,7 +8,7 @@ from fusiform.networks import FaceNetwork, Layer, find_role, find_roles
 
 MAIN_ROLE = "second_to_last_conv"
 _BLOCKS, _CONVS = "blocks:last_two_stages", "convs:last_two_stages"
-_WORDS = {"last-stages": _CONVS}
+_WORDS = {"last-stages": _CONVS, "blocks": _BLOCKS}
 # Units dissected together: a group is what a study that was stopped may have to do again.
 _UNITS_A_GROUP = 8192
 
@@ -36,10 +36,10 @@ def dissected_layers(
     with suppress(LayerError):
         main = find_role(net, MAIN_ROLE)
     if names is None:
-        blocks: list[Layer] = []
+        convs: list[Layer] = []
         with suppress(LayerError):
-            blocks = find_roles(net, _BLOCKS)
-        chosen = blocks if main is None else [main, *(b for b in blocks if b.name != main.name)]
+            convs = [layer for layer in find_roles(net, _CONVS) if len(layer.shape) == 3]
+        chosen = convs if main is None else [main, *(c for c in convs if c.name != main.name)]
         chosen = chosen or _with_maps(net)[-2:]
         if most is not None:
             first = [main] if main is not None else []

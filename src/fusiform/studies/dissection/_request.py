@@ -37,8 +37,8 @@ class DissectionRequest(StudyRequest):
         Images at the most, drawn at random; all when None.
     layers : tuple of str or None
         Names of layers, of roles (see `fusiform.networks.find_role`), or one word: ``"all"``: all convolutions;
-        ``"last-stages"``: all convolutions of the last two stages. When None the second-to-last convolution, and the
-        blocks of the last two stages.
+        ``"last-stages"``: all convolutions of the last two stages; ``"blocks"``: the blocks of the last two stages, which
+        are fewer. When None the second-to-last convolution, and all convolutions of the last two stages.
     methods : tuple of str
         ``"hierarchical"``, ``"network"`` (Network Dissection), or both.
     quantile : float

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 from numpy import ndarray
-from scipy.stats import binomtest
 
 from fusiform.faces import ConceptTable
+from fusiform.studies.dissection._shares import wilson
 
 PLACE = ["network", "control", "layer", "depth"]
 UNIT = [*PLACE, "unit"]
@@ -26,11 +26,10 @@ def hierarchical(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def with_intervals(coverage: pd.DataFrame) -> pd.DataFrame:
     """Add Wilson's 95% interval of each share."""
-    ends = [
-        tuple(binomtest(int(k), int(n)).proportion_ci(method="wilson")) if n else (np.nan, np.nan)
-        for k, n in zip(coverage["interpretable"], coverage["units"], strict=True)
+    found = [
+        wilson(int(k), int(n)) for k, n in zip(coverage["interpretable"], coverage["units"], strict=True)
     ]
-    return coverage.assign(lower=[low for low, _ in ends], upper=[high for _, high in ends])
+    return coverage.assign(lower=[each.lower for each in found], upper=[each.upper for each in found])
 
 
 def with_network_dissection(units: pd.DataFrame, threshold: float) -> pd.DataFrame:
@@ -58,10 +57,19 @@ def counts(
     return _counted(every, pairs, [*PLACE, "method", "concept", "concept_kind", "region"])
 
 
-def regions(units: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Units of each region in each layer (figure 9a), with rows of zero."""
+def local_units(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Units and regions: a row for each unit that is paired with a local concept of the region.
+
+    By hierarchical dissection; by Network Dissection where that alone was asked for.
+    """
+    own = pairs if (pairs["method"] == "network").all() else hierarchical(pairs)
+    return own[own["scope"] != GLOBAL].drop_duplicates([*UNIT, "region"])
+
+
+def regions(pairs: pd.DataFrame, units: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Units paired with a local concept of each region in each layer (figure 9a), with rows of zero."""
     every = _places(units).merge(pd.DataFrame({"region": list(names)}), how="cross")
-    return _counted(every, units, [*PLACE, "region"])
+    return _counted(every, local_units(pairs), [*PLACE, "region"])
 
 
 def kinds(pairs: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -25,20 +26,30 @@ from fusiform.studies.layers._subjects import Subject, subject_layers
 # What is kept of a layer, as tables; what is there with the last of them is whole.
 _KEPT = ("pairs", "coverage", "candidates", "where", "units")
 _FEW = 10
-_PICTURES = [
-    "network",
-    "layer",
-    "depth",
-    "unit",
-    "kind",
-    "concept",
-    "rank",
-    "image_id",
-    "file",
-    "iou",
-    "probability",
-]
-_PICTURES += ["image_iou", "caption"]
+_TASK = "association with the task"
+_PICTURES = {
+    "network": "string",
+    "layer": "string",
+    "depth": "int64",
+    "unit": "int64",
+    "kind": "string",
+    "concept": "string",
+    "rank": "int64",
+    "image_id": "string",
+    "file": "string",
+    "iou": "float64",
+    "probability": "float64",
+    "image_iou": "float64",
+    "caption": "string",
+}
+_WHERE = {
+    "network": "string",
+    "layer": "string",
+    "unit": "int64",
+    "rows": "int64",
+    "columns": "int64",
+    "values": "object",
+}
 
 
 @dataclass
@@ -100,6 +111,7 @@ class Work:
                 f"No layer could be dissected: {first} Mend this and give the same command again."
             )
         self._together(benches)
+        self.tables["pictures"], self.tables["where"] = _typed({}, _PICTURES), _typed({}, _WHERE)
         for number, bench in enumerate(trained):
             self.attempt("pictures", bench.name, partial(self._pictures, bench, number))
         if training is not None:
@@ -142,7 +154,7 @@ class Work:
         for name, given, why in (
             ("control", request.control, "switched off"),
             ("overlap", request.training_faces, "no training faces were named"),
-            ("association with the task", request.task, "no task was named"),
+            (_TASK, request.task, "no task was named"),
         ):
             if not given:
                 self.not_measured[name] = why
@@ -267,28 +279,38 @@ class Work:
             pd.concat([t for t in bench.tables[name] if len(t)] or bench.tables[name][:1], ignore_index=True)
             for name in ("pairs", "candidates")
         )
+        if not len(candidates):
+            return
         chosen = final_choice(candidates, pairs, self.request.unit_pages)
         task = self.progress.task(f"{bench.name}: pictures")
         faces, batch_size = bench.dictionary.faces, self.request.batch_size
         drawn = draw_strips(
             self.run, bench.net, faces, chosen, f"strip{number}", batch_size=batch_size, progress=task
         )
-        where = pd.concat(bench.tables["where"], ignore_index=True)
-        where = where.merge(drawn[["layer", "unit"]].drop_duplicates(), on=["layer", "unit"])
-        where.insert(0, "network", bench.name)
-        for name, table in (("pictures", drawn.assign(network=bench.name)[_PICTURES]), ("where", where)):
-            known = [self.tables[name]] if name in self.tables else []
-            self.tables[name] = pd.concat([*known, table], ignore_index=True)
+        places = pd.concat([t for t in bench.tables["where"] if len(t)], ignore_index=True)
+        places = places.merge(drawn[["layer", "unit"]].drop_duplicates(), on=["layer", "unit"])
+        for name, table, types in (("pictures", drawn, _PICTURES), ("where", places, _WHERE)):
+            own = _typed(table.assign(network=bench.name), types)
+            self.tables[name] = pd.concat([self.tables[name], own], ignore_index=True)
 
     def _derive(self, name: str, work: Callable[[], pd.DataFrame]) -> None:
         table = self.attempt("the table", name, work)
         if table is not None:
             self.tables[name] = table
 
+    def _not_told(self, task: str, faces: FaceSet) -> None:
+        reason = (
+            f"none of the dictionary's concepts and groups could be compared with '{task}' in '{faces.name}': each needs a "
+            "column there, ten images with both, and two values of each"
+        )
+        self.not_measured[_TASK] = reason
+        self.run.record(not_measured=self.not_measured)
+        self.progress.say(f"Not measured: {_TASK}, because {reason}")
+
     def _derive_all(self, dictionary: FaceDictionary, task_faces: FaceSet | None) -> None:
         pairs, units, concepts = self.tables["pairs"], self.tables["units"], dictionary.concepts
         self._derive("counts", lambda: tables_of.counts(pairs, units, concepts, self.request.methods))
-        self._derive("regions", lambda: tables_of.regions(units, concepts.regions))
+        self._derive("regions", lambda: tables_of.regions(pairs, units, concepts.regions))
         self._derive("unique", lambda: tables_of.unique(self.tables["counts"], units))
         if "hierarchical" in self.request.methods:
             found = list(tables_of.detectors(pairs, units, concepts))
@@ -299,8 +321,14 @@ class Work:
                 told = self.attempt(
                     "the task", "bias", partial(with_task, task_faces, self.request.task, concepts)
                 )
+                if told is not None and not told.concepts and not told.groups:
+                    self._not_told(self.request.task, task_faces)
             self._derive("bias", lambda: bias(found, associated_groups(dictionary), told))
         self._derive("findings", lambda: findings(self.tables))
+
+
+def _typed(table: pd.DataFrame | dict[str, Any], types: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(table, columns=list(types)).astype(types)
 
 
 def _layers(n: int) -> str:

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from fusiform.faces import FaceDictionary
 
 TOP = 50
+# More than a quarter of a group is no selection; the top of fewer pictures says nothing.
+_TOP_SHARE = 4
+_FEWEST_TOP = 4
+_SHEET = 20
 # Of stage I, for two groups (section 4.2).
 BIASED = 0.55
 GLASSES = "Eyeglasses"
 _ACROSS = 10
+
+_GROUPS = (("Male", True), ("Female", False))
 
 Tables = dict[str, pd.DataFrame]
 Maxima = dict[str, Float[ndarray, "n u"]]
@@ -110,7 +116,7 @@ def dissected(
     request: PlantedBiasRequest,
     progress: Callable[[int, int], None],
 ) -> Tables:
-    """Units that the hierarchical method pairs, by region (fig. 6) and by local concept; zeros are kept.
+    """Units that the hierarchical method pairs, by the region of the local concepts (fig. 6) and by concept; zeros are kept.
 
     The table ``ious`` says what does not hang on the threshold, and what the other union gives:
     ``layer, quantity, value``.
@@ -166,13 +172,19 @@ def _counted(values: pd.Series, names: list[str]) -> list[int]:
     return [int(counts.get(name, 0)) for name in names]
 
 
+def how_many_top(pool: Pool) -> int:
+    """Top pictures of a group: 50, at most a quarter of the group's test pictures; 0 where these are too few."""
+    n = min(TOP, len(pool.test) // 2 // _TOP_SHARE)
+    return n if n >= _FEWEST_TOP else 0
+
+
 def top_pictures(strengths: Float[ndarray, "n u"], pool: Pool) -> pd.DataFrame:
     """The test pictures of men and of women in which a unit is most active (fig. 5): ``group, rank, row, activation``."""
     highest = strengths.max(axis=1)
     tables = []
-    for group, male in (("Male", True), ("Female", False)):
+    for group, male in _GROUPS:
         own = np.flatnonzero(pool.male[pool.test] == male)
-        own = own[np.argsort(-highest[own], kind="stable")][:TOP]
+        own = own[np.argsort(-highest[own], kind="stable")][: how_many_top(pool)]
         rows = pool.test[own]
         tables.append(
             pd.DataFrame(
@@ -186,6 +198,33 @@ def top_pictures(strengths: Float[ndarray, "n u"], pool: Pool) -> pd.DataFrame:
                 }
             )
         )
+    return pd.concat(tables, ignore_index=True)
+
+
+def training_sheets(cue: str, pool: Pool, request: PlantedBiasRequest, folder: Path) -> pd.DataFrame:
+    """Write sheets of men and women of the training sets of the lowest and the highest P (fig. 4).
+
+    Of each group up to 20 pictures, as many of them with the cue as in the set, in random order:
+    ``cue, percent, group, rank, image_id, cue_present, file``.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([request.seed, 34]))
+    tables = []
+    for percent in dict.fromkeys((request.levels[0], request.levels[-1])):
+        drawn = pool.biased(percent, request.seed)
+        for group, male in _GROUPS:
+            own = drawn[pool.male[drawn] == male]
+            n = min(_SHEET, len(own))
+            carriers = round(n * (percent if male else 100 - percent) / 100)
+            worn = pool.cue[own]
+            rows = rng.permutation(np.concatenate([own[worn][:carriers], own[~worn][: n - carriers]]))
+            file = f"train_{cue}_p{percent:03d}_{group.lower()}.jpg"
+            write_sprite(pool.faces.images(rows), folder / file)
+            about = {"cue": cue, "percent": percent, "group": group, "rank": np.arange(1, n + 1)}
+            shown = {
+                "image_id": pool.faces.table["image_id"].iloc[rows].to_numpy(),
+                "cue_present": pool.cue[rows],
+            }
+            tables.append(pd.DataFrame(about | shown | {"file": file}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -226,7 +265,7 @@ def quantities(tables: Tables) -> pd.DataFrame:
     if "probabilities" in tables:
         for layer, own in tables["probabilities"].groupby("layer", sort=False):
             rows.append(("deviation of p_grey", str(layer), float(own["p_grey"].to_numpy().std())))
-    if "top" in tables:
+    if "top" in tables and len(tables["top"]):
         cue = "grey" if "biased" in tables else "eyeglasses"
         shares = tables["top"].groupby("group")["cue_present"].mean()
         for group, word in (("Male", "men"), ("Female", "women")):

@@ -39,7 +39,8 @@ class Pool:
     face : int array, shape (n,)
         Which face; pictures of one face with and without the cue share it.
     train, test : int array
-        Rows, of different people. The test rows hold as many pictures of men and women with and without the cue.
+        Rows, of different people as far as these are known. The test rows hold as many pictures of men and women with
+        and without the cue.
     group : int
         Men, and women, in a training set.
     """
@@ -100,22 +101,9 @@ def pool_of(
     cue: Cue, faces: FaceSet, net: FaceNetwork, request: PlantedBiasRequest, progress: Progress
 ) -> tuple[Pool, pd.DataFrame]:
     """Choose pictures of a set by its column Eyeglasses, or make them grey; also give what was left out and why."""
-    male, worn = _column(faces, "Male"), None
-    known = male.notna().to_numpy(copy=True)
-    if cue == "eyeglasses":
-        worn = _column(faces, _GLASSES)
-        known &= worn.notna().to_numpy()
-    rows = np.flatnonzero(known)
-    cells = _cells(male, worn, rows)
-    people = np.arange(len(faces)) if faces.identity is None else identity_codes(faces.table[faces.identity])
-    try:
-        trained, _ = split_identities(people[rows], fractions=(1 - _TESTED, _TESTED), seed=request.seed)
-    except DataError as error:
-        raise DataError(
-            f"The faces '{faces.name}' cannot be split into training and test: {error}"
-        ) from error
-    in_train = np.isin(np.arange(len(rows)), trained)
-    rows, in_train = _chosen(rows, in_train, cells, request)
+    male, worn = _column(faces, "Male"), _column(faces, _GLASSES) if cue == "eyeglasses" else None
+    rows, in_train = split_people(cue, faces, request)
+    rows, in_train = _chosen(rows, in_train, _cells(male, worn, rows), request)
     kept = faces.subset(rows).readable(strict=request.strict, progress=progress.task("Reading faces"))
     framed, _ = frame_faces(net, kept, request.align)
     if framed.size != net.card.input_size:
@@ -133,6 +121,35 @@ def pool_of(
         carries = worn.iloc[rows].to_numpy(dtype=bool)
         pool = _pool(plain, ids, is_male, carries, np.arange(len(rows)), in_train, request)
     return pool, framed.skipped
+
+
+def split_people(
+    cue: Cue, faces: FaceSet, request: PlantedBiasRequest
+) -> tuple[Int[ndarray, " k"], Bool[ndarray, " k"]]:
+    """Rows of which sex and cue are known, and which are trained on; nobody is on both sides, as far as people are known."""
+    known = _column(faces, "Male").notna().to_numpy(copy=True)
+    if cue == "eyeglasses":
+        known &= _column(faces, _GLASSES).notna().to_numpy()
+    rows = np.flatnonzero(known)
+    people = np.arange(len(faces)) if faces.identity is None else identity_codes(faces.table[faces.identity])
+    try:
+        trained, _ = split_identities(people[rows], fractions=(1 - _TESTED, _TESTED), seed=request.seed)
+    except DataError as error:
+        raise DataError(
+            f"The faces '{faces.name}' cannot be split into training and test: {error}"
+        ) from error
+    return rows, np.isin(np.arange(len(rows)), trained)
+
+
+def unknown_people(faces: FaceSet) -> str:
+    """What is to be said where it is not known who is shown; "" where it is."""
+    unknown = len(faces) if faces.identity is None else int(faces.table[faces.identity].isna().sum())
+    if not unknown:
+        return ""
+    return (
+        f"Of {unknown} of the {len(faces)} images of '{faces.name}' it is not known whom they show: they were split image by image, "
+        "and people of the test set may be in the training set too."
+    )
 
 
 def check_columns(faces: FaceSet, cue: Cue) -> None:

@@ -29,7 +29,8 @@ class PlantedBiasRequest(StudyRequest):
         Specification of the faces, with the attribute Male and, for the cue eyeglasses, Eyeglasses. When None synthetic
         faces, each of which is drawn with and without eyeglasses.
     dictionary : str or None
-        The Face Dictionary, as for `fusiform.faces.open_dictionary`; when None, of other synthetic faces.
+        The Face Dictionary, as for `fusiform.faces.open_dictionary`; when None, of people of `faces` who are not trained
+        on, if these have masks or 68 landmarks, else of other synthetic faces.
     cues : tuple of {"eyeglasses", "grey"}
         Which experiments.
     percents : tuple of str
@@ -44,7 +45,7 @@ class PlantedBiasRequest(StudyRequest):
     test_images : int
         Pictures in the test set at the most: men and women with and without the cue, as many of each.
     dictionary_images : int
-        Synthetic faces in the dictionary.
+        Faces in a dictionary that the study makes.
     epochs : int
         Passes over the training set.
     union : {"all", "labelled"}

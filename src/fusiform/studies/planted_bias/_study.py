@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from fusiform.errors import DataError
-from fusiform.faces import FaceSet, open_faces, synthetic_faces
-from fusiform.faces.synthetic import sample_parameters
+from fusiform.faces import FaceSet, open_faces
 from fusiform.networks import FaceNetwork, framing_template
 from fusiform.runs import Progress, Run
 from fusiform.studies._request import BUDGETS
 from fusiform.studies._shared import Attempts, network_record, write_examples
+from fusiform.studies.layers._rows import RANDOM_WEIGHTS
+from fusiform.studies.planted_bias._book import Book, open_book, training_overlap
 from fusiform.studies.planted_bias._findings import findings
 from fusiform.studies.planted_bias._measure import (
     Tables,
     accuracies,
     biased_units,
     dissected,
+    how_many_top,
     quantities,
     top_pictures,
+    training_sheets,
     unit_maxima,
     unit_probabilities,
     write_sprite,
@@ -33,7 +35,7 @@ from fusiform.studies.planted_bias._networks import (
     train_network,
     untrained,
 )
-from fusiform.studies.planted_bias._pool import Pool, check_columns, pool_of, synthetic_pool
+from fusiform.studies.planted_bias._pool import Pool, check_columns, pool_of, synthetic_pool, unknown_people
 from fusiform.studies.planted_bias._request import Cue, PlantedBiasRequest
 from fusiform.studies.planted_bias._summary import ratios, summary
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 _TABLES = ("units_regions", "units_concepts", "ious", "probabilities", "biased", "top", "trained")
 # Networks on their way are kept where a run keeps what it drops at its end.
 _SCRATCH = "parts"
+# What belongs to all networks of a cue, written before any of them.
+_OF_CUE = ("skipped", "overlap", "training")
 
 
 def study_planted_bias(
@@ -69,7 +73,8 @@ def study_planted_bias(
     out : str or Path
         The run folder. An unfinished run that was asked the same is continued, network by network.
     dictionary : str, Path, FaceSet or FaceDictionary, optional
-        What the networks of the cue eyeglasses are dissected with; other synthetic faces when not given.
+        What the networks of the cue eyeglasses are dissected with. When not given, people of `faces` that are not trained
+        on, where these have masks or 68 landmarks; other synthetic faces otherwise.
     overwrite : bool, default False
         Replace an earlier run in that folder.
     progress : Progress, optional
@@ -112,11 +117,11 @@ def study_planted_bias(
         framing_template(net, opened, request.align)
     book = None
     if "eyeglasses" in request.cues:
-        book = _dictionary(dictionary, request, net)
+        book = open_book(dictionary, request, net, opened, progress)
     digests = {
         "network": net.digest(),
         "faces": None if opened is None else opened.digest(),
-        "dictionary": None if book is None else book.digest(),
+        "dictionary": None if book is None else book.dictionary.digest(),
     }
     asked = asdict(request) | {"study": "planted-bias", "digests": digests}
     run = Run.start(out, asked, overwrite=overwrite, not_compared=BUDGETS)
@@ -129,28 +134,6 @@ def _named(dictionary: "str | Path | FaceSet | FaceDictionary") -> str:
     return getattr(dictionary, "spec", "") or dictionary.name
 
 
-def _dictionary(
-    given: "str | Path | FaceSet | FaceDictionary | None", request: PlantedBiasRequest, net: FaceNetwork
-) -> "FaceDictionary":
-    from fusiform.faces import build_dictionary, open_dictionary
-
-    if given is None:
-        people = sample_parameters(request.dictionary_images, seed=22 + 3 * request.seed, per_identity=1)
-        given = synthetic_faces(
-            people, size=net.card.input_size[0], name="synthetic faces for the dictionary"
-        )
-    if isinstance(given, FaceSet):
-        given = build_dictionary(given, seed=request.seed)
-    elif isinstance(given, str | Path):
-        given = open_dictionary(given)
-    if "Eyeglasses" not in [concept.name for concept in given.concepts.local]:
-        raise DataError(
-            f"The Face Dictionary '{given.name}' has no concept Eyeglasses, so it cannot tell whether units find the cue. "
-            "Give another dictionary, or the cue grey alone."
-        )
-    return given
-
-
 class _Work:
     """One run on its way."""
 
@@ -161,16 +144,18 @@ class _Work:
         progress: Progress,
         net: FaceNetwork,
         faces: FaceSet | None,
-        dictionary: "FaceDictionary | None",
+        book: Book | None,
     ) -> None:
         self.run, self.request, self.progress = run, request, progress
-        self.net, self.faces, self.dictionary = net, faces, dictionary
+        self.net, self.faces, self.book = net, faces, book
         self.stages = stage_convolutions(net)
         self.attempt = Attempts(run, progress)
         self.tables: dict[str, list[pd.DataFrame]] = {}
         self.values: list[pd.DataFrame] = []
         self.control: list[pd.DataFrame] = []
-        self.skipped: list[pd.DataFrame] = []
+        self.of_cue: dict[str, list[pd.DataFrame]] = {}
+        self.cautions: list[str] = []
+        self.not_measured: dict[str, str] = {}
         self._files: FaceDictionary | None = None
 
     def go(self) -> Run:
@@ -178,10 +163,21 @@ class _Work:
         self.run.record(
             seed=request.seed, network=network_record(self.net), problems=[], stages=self._stage_names()
         )
+        if self.faces is not None:
+            self._caution(unknown_people(self.faces))
+        if self.book is not None:
+            self._caution(self.book.caution)
         for cue in request.cues:
             self._cue(cue)
         self._finish()
         return self.run
+
+    def _caution(self, text: str) -> None:
+        """Say what has to be known before the numbers are read, and keep it for the report."""
+        if text:
+            self.cautions.append(text)
+            self.progress.say(f"Caution: {text}")
+            self.run.record(cautions=self.cautions)
 
     def _stage_names(self) -> dict[str, str]:
         return {str(stage): layer.name for stage, layer in self.stages.items()}
@@ -198,10 +194,13 @@ class _Work:
             if found is None:
                 return
             pool, skipped = found
-            self.skipped.append(skipped)
-            if not (self.run.path / "images" / "examples.json").exists():
-                write_examples(self.run, pool.faces.subset(pool.test), None)
-                self.run.record(faces=(pool.faces if self.faces is None else self.faces).card())
+            self._begin(cue, pool, skipped)
+        for name in _OF_CUE:
+            whole = self.run.part(f"{name}@{cue}")
+            if whole is not None:
+                self.of_cue.setdefault(name, []).append(whole)
+                if name == "overlap" and len(whole):
+                    self._narrow(whole)
         for percent, seed in missing:
             done = self.attempt(
                 f"{cue}, P = {percent}, seed {seed}",
@@ -225,6 +224,34 @@ class _Work:
                     self.run.write_part(part, table)
             if table is not None:
                 self.control.append(table)
+
+    def _begin(self, cue: Cue, pool: Pool, skipped: pd.DataFrame) -> None:
+        run = self.run
+        run.write_part(f"skipped@{cue}", skipped)
+        if not (run.path / "images" / "examples.json").exists():
+            write_examples(run, pool.faces.subset(pool.test), None)
+            run.record(faces=(pool.faces if self.faces is None else self.faces).card())
+        if run.part(f"training@{cue}") is None:
+            sheets = training_sheets(cue, pool, self.request, run.path / "images")
+            run.write_part(f"training@{cue}", sheets)
+        looked_for = cue == "eyeglasses" and self.book is not None and not self.book.drawn
+        if looked_for and self.faces is not None and run.part(f"overlap@{cue}") is None:
+            assert self.book is not None
+            step = self.progress.task("Overlap of dictionary and training pictures")
+            ids = pool.faces.table["image_id"].iloc[pool.train]
+            run.write_part(f"overlap@{cue}", training_overlap(self.book, self.faces, ids, step))
+        if not how_many_top(pool):
+            self.not_measured["top"] = f"there are too few test pictures, {len(pool.test) // 2} of each group"
+            run.record(not_measured=self.not_measured)
+
+    def _narrow(self, found: pd.DataFrame) -> None:
+        """Leave images that are trained on out of the dictionary."""
+        assert self.book is not None
+        n = len(self.book.dictionary.faces)
+        self.book = self.book.without(found["image_id"])
+        self._caution(
+            f"{len(found)} of the {n} images of the Face Dictionary are among the training pictures, and were left out of it."
+        )
 
     def _pool(self, cue: Cue) -> tuple[Pool, pd.DataFrame]:
         if self.faces is None:
@@ -280,9 +307,9 @@ class _Work:
         if cue == "grey":
             tables["probabilities"] = unit_probabilities(maxima, pool.cue[pool.test], self.stages)
             tables["biased"] = biased_units(tables["probabilities"])
-        elif self.dictionary is not None:
+        elif self.book is not None:
             step = self.progress.task(f"Dissecting {last.name}")
-            tables |= dissected(net, last, self._on_disk(self.dictionary), self.request, step)
+            tables |= dissected(net, last, self._on_disk(self.book), self.request, step)
         top = top_pictures(maxima[last.name], pool)
         top["file"] = ""
         # The pictures of one seed are enough to look at.
@@ -294,16 +321,16 @@ class _Work:
         tables["top"] = top.drop(columns="row")
         return tables, right
 
-    def _on_disk(self, dictionary: "FaceDictionary") -> "FaceDictionary":
+    def _on_disk(self, book: Book) -> "FaceDictionary":
         """A dictionary of synthetic faces as files: it is looked at twice a network, and reading is faster than drawing."""
         from fusiform.faces import open_dictionary
 
-        if self.request.dictionary is not None:
-            return dictionary
+        if not book.drawn:
+            return book.dictionary
         if self._files is None:
             step = self.progress.task("Drawing the dictionary")
             self._files = open_dictionary(
-                dictionary.save(self.run.path / _SCRATCH / "dictionary", overwrite=True, progress=step)
+                book.dictionary.save(self.run.path / _SCRATCH / "dictionary", overwrite=True, progress=step)
             )
         return self._files
 
@@ -340,15 +367,17 @@ class _Work:
         tables["summary"] = summary(values)
         tables["ratios"] = ratios(values)
         tables["control"] = control
-        tables["findings"] = findings(
-            values, control, tables.get("biased"), list(request.cues), self.net.card.name
-        )
-        tables["skipped"] = _joined(self.skipped, ["image_id", "reason"]).drop_duplicates(ignore_index=True)
+        # What was trained is named, not the weights that it began with.
+        name = self.net.card.name.removesuffix(RANDOM_WEIGHTS)
+        tables["findings"] = findings(values, control, tables.get("biased"), list(request.cues), name)
+        for name, parts in self.of_cue.items():
+            tables[name] = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
+        tables.setdefault("skipped", _joined([], ["image_id", "reason"]))
         for name, table in tables.items():
             run.write_table(name, table)
         run.record(timings=self.attempt.timings)
-        if self.dictionary is not None:
-            run.record(dictionary=self.dictionary.card)
+        if self.book is not None:
+            run.record(dictionary=self.book.dictionary.card)
         if not self.attempt.again:
             run.finish()
 

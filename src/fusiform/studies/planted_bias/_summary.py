@@ -58,8 +58,8 @@ def ratios(values: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``cue, layer, quantity, percent_high, percent_low, ratio`` (of the means; NaN where the lower is 0), ``difference``
         with its t interval ``lower, upper``, ``spread`` (the larger of the ranges over the seeds at the two percentages),
-        ``exceeds`` (whether the difference's size is greater than the spread; missing with fewer than two seeds) and
-        ``paper``.
+        ``exceeds`` (whether the difference's size is greater than the spread; missing with fewer than two seeds), ``agrees``
+        (whether it has the paper's sign; missing where the paper shows none) and ``paper``.
     """
     rows = []
     for (cue, layer, quantity), each in values.groupby(["cue", "layer", "quantity"], sort=False):
@@ -85,11 +85,16 @@ def ratios(values: pd.DataFrame) -> pd.DataFrame:
                 "upper": change.upper,
                 "spread": spread,
                 "exceeds": exceeds,
+                "agrees": _agrees(change.value, _PAPER.get(str(quantity), "")),
                 "paper": _PAPER.get(str(quantity), ""),
             }
         )
     columns = [
         "cue", "layer", "quantity", "percent_high", "percent_low", "ratio", "difference", "lower", "upper", "spread",
-        "exceeds", "paper",
+        "exceeds", "agrees", "paper",
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns).astype({"exceeds": "boolean"})
+    return pd.DataFrame(rows, columns=columns).astype({"exceeds": "boolean", "agrees": "boolean"})
+
+
+def _agrees(change: float, paper: str) -> bool | None:
+    return change > 0 if paper.startswith("more") else change < 0 if paper.startswith("fewer") else None
