@@ -24,7 +24,7 @@ demo: install
 	$(BIN)/fusiform audit --config examples/demo.toml --out runs/demo --overwrite
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses=8 --dist loadfile
 
 lint: .venv/.installed-lint
 	$(BIN)/ruff check .

@@ -60,7 +60,7 @@ def commands():
 
 def test_commands_and_options_exist():
     known = commands()
-    used = re.findall(r"fusiform ([a-z]+(?: [a-z]+)?)((?:[^\n`\\]|\\\n)*)", "\n".join(blocks("sh")))
+    used = re.findall(r"fusiform ([a-z]+(?: [a-z-]+)?)((?:[^\n`\\]|\\\n)*)", "\n".join(blocks("sh")))
     assert used
     for words, rest in used:
         name = words if words in known else words.split()[0]
