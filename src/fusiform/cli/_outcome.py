@@ -1,12 +1,26 @@
-"""What commands that run studies say at their end."""
+"""What commands that run studies do, and what they say at their end."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
     from fusiform.runs import Run
+
+
+def carry_out(
+    study: "Callable[..., Run]", *asked: Any, quiet: bool, open_report: bool, **options: Any
+) -> None:
+    """Run a study with progress, write its report, and `tell`."""
+    from fusiform.report import write_report
+    from fusiform.runs import Progress
+
+    with Progress(quiet=quiet) as progress:
+        run = study(*asked, progress=progress, **options)
+        report = write_report(run.path, open=open_report)
+    tell(run, report)
 
 
 def tell(run: "Run", report: Path) -> None:

@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from fusiform.cli import _options as options_of
-from fusiform.cli._outcome import tell
+from fusiform.cli._outcome import carry_out
 
 
 def expressivity(
@@ -185,19 +185,16 @@ def expressivity(
         },
     )
 
-    from fusiform.report import write_report
-    from fusiform.runs import Progress
     from fusiform.studies import ExpressivityRequest, study_expressivity
 
     ExpressivityRequest.from_mapping(options, source=source)
-    with Progress(quiet=quiet) as progress:
-        run = study_expressivity(
-            options.pop("network", None),
-            options.pop("faces", None),
-            out,
-            overwrite=overwrite,
-            progress=progress,
-            **options,
-        )
-        report = write_report(run.path, open=open_report)
-    tell(run, report)
+    carry_out(
+        study_expressivity,
+        options.pop("network", None),
+        options.pop("faces", None),
+        out,
+        overwrite=overwrite,
+        quiet=quiet,
+        open_report=open_report,
+        **options,
+    )

@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from fusiform.cli import _options as options_of
-from fusiform.cli._outcome import tell
+from fusiform.cli._outcome import carry_out
 
 _Units = Annotated[
     str | None,
@@ -140,19 +140,16 @@ def layers(
         },
     )
 
-    from fusiform.report import write_report
-    from fusiform.runs import Progress
     from fusiform.studies import LayersRequest, study_layers
 
     LayersRequest.from_mapping(options, source=source)
-    with Progress(quiet=quiet) as progress:
-        run = study_layers(
-            options.pop("network"),
-            options.pop("faces"),
-            out,
-            overwrite=overwrite,
-            progress=progress,
-            **options,
-        )
-        report = write_report(run.path, open=open_report)
-    tell(run, report)
+    carry_out(
+        study_layers,
+        options.pop("network"),
+        options.pop("faces"),
+        out,
+        overwrite=overwrite,
+        quiet=quiet,
+        open_report=open_report,
+        **options,
+    )

@@ -3,7 +3,7 @@ from typing import Annotated
 import typer
 
 from fusiform.cli import _options as options_of
-from fusiform.cli._outcome import tell
+from fusiform.cli._outcome import carry_out
 
 
 def planted_bias(
@@ -109,14 +109,15 @@ def planted_bias(
         },
     )
 
-    from fusiform.report import write_report
-    from fusiform.runs import Progress
     from fusiform.studies import PlantedBiasRequest, study_planted_bias
 
     PlantedBiasRequest.from_mapping(options, source=source)
-    with Progress(quiet=quiet) as progress:
-        run = study_planted_bias(
-            options.pop("faces", None), out, overwrite=overwrite, progress=progress, **options
-        )
-        report = write_report(run.path, open=open_report)
-    tell(run, report)
+    carry_out(
+        study_planted_bias,
+        options.pop("faces", None),
+        out,
+        overwrite=overwrite,
+        quiet=quiet,
+        open_report=open_report,
+        **options,
+    )
