@@ -34,6 +34,7 @@ Seed = Annotated[int | None, typer.Option(help="Of split, draws, control and int
 MemoryGb = Annotated[float | None, typer.Option(help="Budget for activations, GB.  [default: 4]")]
 BatchSize = Annotated[int | None, typer.Option(help="Faces a forward pass.  [default: 32]")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in that folder.")]
+OpenReport = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 

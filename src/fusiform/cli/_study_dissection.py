@@ -110,7 +110,7 @@ def dissection(
     memory_gb: options_of.MemoryGb = None,
     batch_size: options_of.BatchSize = None,
     overwrite: options_of.Overwrite = False,
-    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    open_report: options_of.OpenReport = False,
     quiet: options_of.Quiet = False,
 ) -> None:
     """Pair units of face networks with facial concepts, by Network Dissection and by hierarchical dissection (Teotia and others 2022)."""

@@ -144,7 +144,7 @@ def expressivity(
     memory_gb: options_of.MemoryGb = None,
     batch_size: options_of.BatchSize = None,
     overwrite: options_of.Overwrite = False,
-    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    open_report: options_of.OpenReport = False,
     quiet: options_of.Quiet = False,
 ) -> None:
     """Say how much the features of face networks say about attributes, with every experiment of Dhar and others (2020)."""

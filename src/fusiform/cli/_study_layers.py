@@ -103,7 +103,7 @@ def layers(
     memory_gb: options_of.MemoryGb = None,
     batch_size: options_of.BatchSize = None,
     overwrite: options_of.Overwrite = False,
-    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    open_report: options_of.OpenReport = False,
     quiet: options_of.Quiet = False,
 ) -> None:
     """Say what each layer, channel and neuron of face networks knows, with every experiment of Diniz (2020)."""

@@ -79,7 +79,7 @@ def planted_bias(
     memory_gb: options_of.MemoryGb = None,
     batch_size: options_of.BatchSize = None,
     overwrite: options_of.Overwrite = False,
-    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    open_report: options_of.OpenReport = False,
     quiet: options_of.Quiet = False,
 ) -> None:
     """Plant a bias in the training of networks and dissect them, as in section 4 of Teotia and others (2022)."""
