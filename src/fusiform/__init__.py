@@ -18,16 +18,21 @@ __version__ = "0.1.0"
 
 _SUBPACKAGES = (
     "activations",
+    "attribution",
     "dissection",
     "errors",
+    "evaluation",
     "faces",
     "networks",
+    "perturbation",
     "plotting",
     "probing",
     "report",
     "runs",
     "statistics",
     "studies",
+    "targets",
+    "verification",
 )
 
 __all__ = ["__version__", *_SUBPACKAGES]

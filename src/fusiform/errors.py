@@ -10,6 +10,10 @@ one class and a command line can print one line instead of a traceback::
     ├── NetworkError (ValueError)    a network that cannot be built, traced or run
     │   ├── LayerError (KeyError)    a layer name that the network does not have
     │   └── WeightsError             weights that do not fit, or that would have to be unpickled
+    ├── TargetError (ValueError)     a target that the network or the batch does not have
+    ├── AttributionError (ValueError)   a map that cannot be made of these inputs
+    │   └── NotApplicableError       a method that a network or a target does not allow; the text says why
+    ├── EvaluationError (ValueError) maps, masks or pairs that cannot be evaluated
     ├── RunError (RuntimeError)      a run folder that cannot be written or continued
     └── MissingDependencyError (ImportError)   an optional package is absent; names the extra
 
@@ -20,14 +24,18 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "AttributionError",
     "DataError",
+    "EvaluationError",
     "FusiformError",
     "ImageError",
     "LayerError",
     "MissingDependencyError",
     "NetworkError",
+    "NotApplicableError",
     "RunError",
     "SpecError",
+    "TargetError",
     "WeightsError",
     "nearest",
 ]
@@ -76,6 +84,22 @@ class LayerError(NetworkError, KeyError):
 
 class WeightsError(NetworkError):
     """Weights that do not fit the architecture, or that would have to be unpickled."""
+
+
+class TargetError(FusiformError, ValueError):
+    """A target that the network or the batch does not have."""
+
+
+class AttributionError(FusiformError, ValueError):
+    """A map that cannot be made of these inputs."""
+
+
+class NotApplicableError(AttributionError):
+    """A method that a network or a target does not allow."""
+
+
+class EvaluationError(FusiformError, ValueError):
+    """Maps, masks or pairs that cannot be evaluated."""
 
 
 class RunError(FusiformError, RuntimeError):

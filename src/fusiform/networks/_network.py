@@ -195,12 +195,19 @@ class FaceNetwork:
         NetworkError
             If `x` has not the shape the card says, or is not floating.
         """
-        self._check(x)
+        self.check(x)
         with _evaluating(self.module):
             output: Tensor = self.module(x.to(self.device, self.dtype))
         return output
 
-    def _check(self, x: Tensor) -> None:
+    def check(self, x: Tensor) -> None:
+        """Refuse inputs that the card does not allow.
+
+        Raises
+        ------
+        NetworkError
+            If `x` has not the shape the card says, or is not floating.
+        """
         expected = (self.card.n_channels, *self.card.input_size)
         if not isinstance(x, Tensor) or not x.is_floating_point():
             got = x.dtype if isinstance(x, Tensor) else type(x).__name__
