@@ -43,6 +43,19 @@ def test_units_that_never_vary_have_no_p_value_and_seeds_repeat():
     assert not np.array_equal(first[0], other[0])
 
 
+def test_units_far_from_rare_take_part_in_fewer_permutations():
+    """An eighth of 8,000 tells enough of the first unit; the second is rare and meets them all."""
+    rng = np.random.default_rng(1)
+    groups = np.arange(40) % 2
+    maxima = rng.normal(size=(40, 2))
+    maxima[:, 1] += np.where(groups == 1, 1.05, 0)
+    found = group_p_values(weighted_ranks(maxima), groups, permutations=8000, seed=0)
+    in_steps = found * np.array([[1001], [8001]])
+    np.testing.assert_allclose(in_steps, in_steps.round(), atol=1e-6)
+    assert found[0].min() > 0.1
+    assert 10 / 8001 < found[1, 1] < 0.005
+
+
 def test_under_no_relation_group_p_values_are_uniform():
     maxima = np.random.default_rng(3).normal(size=(60, 400))
     p = group_p_values(weighted_ranks(maxima), np.arange(60) % 2, permutations=400, seed=0)[:, 0]

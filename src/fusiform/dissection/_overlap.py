@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from fusiform._threads import each_on_one_thread
 from fusiform.dissection._best import BestImages
 from fusiform.dissection._significance import least_p_value, overlap_p_values
 from fusiform.dissection._tiles import Tiles
@@ -36,13 +37,14 @@ class MaskBatch:
         self.first_row, self.count, self.known = first_row, len(masks), known
         self.pixels = flat.sum(dim=2).double()
         self.present = (self.pixels > 0).double()
-        self.columns = self.present.any(dim=0).nonzero()[:, 0]
-        # One row a pixel, the concepts that occur, then 1: its product with lit pixels is their number. The last row
-        # stands for pixels outside the image.
-        self._rows = torch.zeros(self.count, flat.shape[2] + 1, len(self.columns) + 1)
-        self._rows[:, :-1, :-1] = flat[:, self.columns].transpose(1, 2)
-        self._rows[:, :-1, -1] = 1
-        self._latest: tuple[Tiles, Tensor] | None = None
+        self.concepts: list[Tensor] = [row.nonzero()[:, 0] for row in self.present]
+        # Of every image one row a pixel, a column for each concept that it has, then 1: its product with lit pixels is
+        # their number. The last row stands for pixels outside the image.
+        self._rows = [torch.zeros(flat.shape[2] + 1, len(held) + 1) for held in self.concepts]
+        for rows, mask, held in zip(self._rows, flat, self.concepts, strict=True):
+            rows[:-1, :-1] = mask[held].T
+            rows[:-1, -1] = 1
+        self._latest: tuple[Tiles, list[Tensor]] | None = None
 
     @staticmethod
     def n_bytes(tiles: Tiles, images: int, concepts: int) -> int:
@@ -50,11 +52,11 @@ class MaskBatch:
         pixels = tiles.size[0] * tiles.size[1]
         return images * (pixels * concepts + 4 * (concepts + 1) * (pixels + 1 + tiles.pixels.numel()))
 
-    def by_tile(self, tiles: Tiles) -> Float[Tensor, "b t p c"]:
-        """Masks of the concepts that occur, and a column of ones, in every tile."""
+    def by_tile(self, tiles: Tiles) -> list[Float[Tensor, "t p c"]]:
+        """Of every image, masks of the concepts that it has, and a column of ones, in every tile."""
         if self._latest is None or self._latest[0] is not tiles:
-            gathered = self._rows.index_select(1, tiles.pixels.flatten())
-            self._latest = (tiles, gathered.view(self.count, *tiles.pixels.shape, -1))
+            at, shape = tiles.pixels.flatten(), (*tiles.pixels.shape, -1)
+            self._latest = (tiles, [rows.index_select(0, at).view(shape) for rows in self._rows])
         return self._latest[1]
 
 
@@ -104,10 +106,7 @@ class Overlap:
         pair, tile, found = self._products(maps, image, batch)
         per_pair = torch.zeros(len(maps), found.shape[1]).index_add_(0, pair, found).double()
         intersection, areas = per_pair[:, :-1], per_pair[:, -1]
-        columns = batch.columns
-        self.intersection[:, columns] += (
-            torch.zeros(len(self.intersection), len(columns)).double().index_add_(0, unit, intersection)
-        )
+        self.intersection.index_add_(0, unit, intersection)
         by_image = torch.zeros(batch.count, len(self.intersection), dtype=torch.float64)
         by_image[image, unit] = areas
         if self._labelled:
@@ -117,10 +116,11 @@ class Overlap:
             self.activated += by_image.T @ batch.known
         self._fires_at(maps, unit)
         if self.best is not None:
-            each = intersection / (areas[:, None] + batch.pixels[image][:, columns] - intersection)
             at, concept = intersection.nonzero(as_tuple=True)
-            key = unit[at] * self.intersection.shape[1] + columns[concept]
-            self.best.update(key, each[at, concept].float(), batch.first_row + image[at])
+            both = intersection[at, concept]
+            each = both / (areas[at] + batch.pixels[image[at], concept] - both)
+            key = unit[at] * self.intersection.shape[1] + concept
+            self.best.update(key, each.float(), batch.first_row + image[at])
         if self.moments is not None:
             self.moments.update_units(pair, tile, found[:, -1], image, unit, batch)
 
@@ -141,21 +141,26 @@ class Overlap:
         group = tile * batch.count + image[pair]
         order = group.sort(stable=True).indices
         pair, tile = pair[order], tile[order]
-        ends = torch.bincount(group, minlength=tiles.count * batch.count).cumsum(0).tolist()
-        found = torch.empty(len(pair), masks.shape[3])
+        ends = [0, *torch.bincount(group, minlength=tiles.count * batch.count).cumsum(0).tolist()]
+        found = torch.zeros(len(pair), batch.pixels.shape[1] + 1)
+        columns = [torch.cat([held, torch.tensor([found.shape[1] - 1])]) for held in batch.concepts]
         step = max(1, _CHUNK // tiles.basis.shape[2])
-        for t in range(tiles.count):
-            start, stop = ends[t * batch.count - 1] if t else 0, ends[(t + 1) * batch.count - 1]
+
+        def of_tile(t: int) -> None:
+            start, stop = ends[t * batch.count], ends[(t + 1) * batch.count]
             for first in range(start, stop, step):
                 last = min(first + step, stop)
                 corners = padded[pair[first:last, None], tiles.cells[t]]
                 lit = (corners @ tiles.basis[t]).gt_(0)
                 begin = first
                 for b in range(batch.count):
-                    end = min(ends[t * batch.count + b], last)
+                    end = min(ends[t * batch.count + b + 1], last)
                     if end > begin:
-                        torch.mm(lit[begin - first : end - first], masks[b, t], out=found[begin:end])
+                        inside = lit[begin - first : end - first] @ masks[b][t]
+                        found[begin:end].index_copy_(1, columns[b], inside)
                         begin = end
+
+        each_on_one_thread(of_tile, range(tiles.count))
         return pair, tile, found
 
     def _fires_at(self, maps: Tensor, unit: Tensor) -> None:
@@ -205,8 +210,8 @@ class Moments:
         """Masks on the grid, (b, concepts, cells)."""
         if self._masks is None or self._masks[0] is not batch:
             cells = torch.zeros(batch.count, len(self.overlap[0]), len(self._scale), dtype=torch.float64)
-            per_tile = batch.by_tile(self._tiles).sum(dim=2)[:, :, :-1].double()
-            cells[:, batch.columns] = per_tile.transpose(1, 2) @ self._into * self._scale
+            for of, masks, held in zip(cells, batch.by_tile(self._tiles), batch.concepts, strict=True):
+                of[held] = masks.sum(dim=1)[:, :-1].double().T @ self._into * self._scale
             self._masks = (batch, cells)
         return self._masks[1]
 
