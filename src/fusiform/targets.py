@@ -210,7 +210,10 @@ class _Embedded(Target):
 
     def rows(self, index: Tensor) -> "Target":
         """Return the target with the references of these rows."""
-        return self._with(tuple(r[index.to(r.device)] if r.dim() == 2 else r for r in self._references))
+        return self._with(
+            # A single reference serves all images.
+            tuple(r[index.to(r.device)] if r.dim() == 2 and len(r) > 1 else r for r in self._references)
+        )
 
     def check(self, n: int) -> None:
         """Refuse a batch of another number of images than there are references."""

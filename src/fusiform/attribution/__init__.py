@@ -7,8 +7,25 @@ Examples
 True
 """
 
-from fusiform.attribution import _gradients  # noqa: F401
+from fusiform.attribution import _cam, _deep_lift, _gradients, _guided, _integrated, _lime, _rise  # noqa: F401  # noqa: F401
 from fusiform.attribution._attribute import attribute, options_of
+from fusiform.attribution._occlusion import PairThreshold, learn_pair_threshold
+from fusiform.attribution._parts import FRONTAL_PARTS, frontal_parts
+from fusiform.attribution._receptive_field import (
+    ReceptiveField,
+    effective_receptive_field,
+    measure_receptive_field,
+)
+from fusiform.attribution._shapley import ShapleyValues, shapley_values
+from fusiform.attribution.canonical import (
+    CanonicalDifference,
+    CanonicalModelSaliency,
+    LookAlikes,
+    canonical_difference,
+    canonical_image_saliency,
+    canonical_model_saliency,
+    look_alikes,
+)
 
 METHODS = (
     "occlusion",
@@ -37,4 +54,24 @@ METHODS = (
     "truncated_contrastive_excitation_backprop",
 )
 
-__all__ = ["METHODS", "attribute", "options_of"]
+__all__ = [
+    "FRONTAL_PARTS",
+    "METHODS",
+    "CanonicalDifference",
+    "CanonicalModelSaliency",
+    "LookAlikes",
+    "PairThreshold",
+    "ReceptiveField",
+    "ShapleyValues",
+    "attribute",
+    "canonical_difference",
+    "canonical_image_saliency",
+    "canonical_model_saliency",
+    "effective_receptive_field",
+    "frontal_parts",
+    "learn_pair_threshold",
+    "look_alikes",
+    "measure_receptive_field",
+    "options_of",
+    "shapley_values",
+]

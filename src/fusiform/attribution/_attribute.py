@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fusiform.attribution._registry import Call, checked_scores, find_method
+from fusiform.attribution._registry import Call, Family, checked_scores, find_method
 from fusiform.errors import AttributionError, SpecError, TargetError, nearest
 from fusiform.networks import FaceNetwork
 from fusiform.runs import Progress
@@ -82,10 +82,42 @@ def attribute(
     unknown = [name for name in options if name not in found.options]
     if unknown:
         raise SpecError(f"'{method}' has no option '{unknown[0]}'; {nearest(unknown[0], found.options)}")
+    call = checked_call(
+        net,
+        x,
+        target,
+        found.family,
+        seed=seed,
+        batch_size=batch_size,
+        memory_gb=memory_gb,
+        progress=progress,
+    )
+    if not len(call.x):
+        return call.x.new_zeros(0, *call.size)
+    precision = nullcontext() if autocast is None else torch.autocast(net.device.type, dtype=autocast)
+    with _left_as_it_was(net), precision:
+        maps = found.run(call, **options).detach()
+    if tuple(maps.shape) != (len(call.x), *call.size):
+        raise RuntimeError(f"'{method}' made maps of shape {tuple(maps.shape)}.")
+    return checked_scores(maps.to(call.x.dtype).flatten(1), f"behind maps of '{method}'").view_as(maps)
+
+
+def checked_call(
+    net: FaceNetwork,
+    x: Tensor,
+    target: Target | int,
+    family: Family,
+    *,
+    seed: int = 0,
+    batch_size: int | None = None,
+    memory_gb: float = 4.0,
+    progress: Progress | None = None,
+) -> Call:
+    """Return what a method is given, or refuse it; arguments and errors are those of `attribute`."""
     if not isinstance(net, FaceNetwork):
         raise AttributionError(f"attribute takes a FaceNetwork; got {type(net).__name__}.")
     if isinstance(target, int):
-        target = Probability(target) if found.family == "perturbation" else Logit(target)
+        target = Probability(target) if family == "perturbation" else Logit(target)
     if not isinstance(target, Target):
         raise TargetError(f"attribute takes a target, or the number of a class; got {type(target).__name__}.")
     net.check(x)
@@ -93,15 +125,7 @@ def attribute(
     if not x.isfinite().all():
         raise AttributionError("Inputs hold values that are not finite.")
     target.check(len(x))
-    if not len(x):
-        return x.new_zeros(0, *x.shape[2:])
-    call = Call(net, x, target, seed=seed, batch_size=batch_size, memory_gb=memory_gb, progress=progress)
-    precision = nullcontext() if autocast is None else torch.autocast(net.device.type, dtype=autocast)
-    with _left_as_it_was(net), precision:
-        maps = found.run(call, **options).detach()
-    if tuple(maps.shape) != (len(x), *x.shape[2:]):
-        raise RuntimeError(f"'{method}' made maps of shape {tuple(maps.shape)}.")
-    return checked_scores(maps.to(x.dtype).flatten(1), f"behind maps of '{method}'").view_as(maps)
+    return Call(net, x, target, seed=seed, batch_size=batch_size, memory_gb=memory_gb, progress=progress)
 
 
 def options_of(method: str) -> dict[str, object]:

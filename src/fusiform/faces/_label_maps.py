@@ -79,7 +79,7 @@ class LabelledImages:
         chosen = np.zeros(256, dtype=bool)
         chosen[list(self._classes[part])] = True
         return [
-            _nearest(chosen[labels], self._source.size(row) or labels.shape)
+            nearest_mask(chosen[labels], self._source.size(row) or labels.shape)
             for row, labels in zip(rows, last[1], strict=True)
         ]
 
@@ -92,7 +92,7 @@ class LabelledImages:
         return self._source.fingerprints(rows)
 
 
-def _nearest(mask: Bool[ndarray, "h w"], size: tuple[int, ...]) -> Bool[ndarray, "h2 w2"]:
+def nearest_mask(mask: Bool[ndarray, "h w"], size: tuple[int, ...]) -> Bool[ndarray, "h2 w2"]:
     """A mask at another size, each pixel from the one that its centre falls into."""
     if mask.shape == tuple(size):
         return mask

@@ -2,18 +2,21 @@
 
 from fusiform.studies._audit import audit
 from fusiform.studies._request import AuditRequest
+from fusiform.studies.attribution import AttributionRequest, study_attribution
 from fusiform.studies.dissection import DissectionRequest, study_dissection
 from fusiform.studies.expressivity import ExpressivityRequest, study_expressivity
 from fusiform.studies.layers import LayersRequest, study_layers
 from fusiform.studies.planted_bias import PlantedBiasRequest, study_planted_bias
 
 __all__ = [
+    "AttributionRequest",
     "AuditRequest",
     "DissectionRequest",
     "ExpressivityRequest",
     "LayersRequest",
     "PlantedBiasRequest",
     "audit",
+    "study_attribution",
     "study_dissection",
     "study_expressivity",
     "study_layers",

@@ -1,1 +1,6 @@
-"""In the making."""
+"""Verification: whether two images show one person, by cosine and a threshold at a stated false match rate."""
+
+from fusiform.verification._calibrate import Calibration, calibrate
+from fusiform.verification._embeddings import embeddings
+
+__all__ = ["Calibration", "calibrate", "embeddings"]

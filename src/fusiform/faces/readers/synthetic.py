@@ -27,6 +27,8 @@ _LABELS = {
     "role": "what an image is within its pair",
     "level": "level of the series' factor",
     "class": "class by construction",
+    "eyes_expression": "expression of eyes and brows",
+    "mouth_expression": "expression of the mouth",
 }
 
 
@@ -53,9 +55,9 @@ def synthetic_faces(
     Parameters
     ----------
     parameters : DataFrame
-        One row a face, any of `FACTORS` as columns. Label columns stay as attributes: ``identity``; ``pair``, ``role``
-        and ``class`` as categorical; ``level`` as continuous where it holds numbers. ``image_id`` names the images, which
-        are numbered otherwise.
+        One row a face, any of `FACTORS` as columns. Label columns stay as attributes: ``identity``; ``pair``, ``role``,
+        ``class``, ``eyes_expression`` and ``mouth_expression`` as categorical; ``level`` as continuous where it holds
+        numbers. ``image_id`` names the images, which are numbered otherwise.
     size : int, default 112
         Side of the images in pixels, 32 to 512.
     name : str, default "synthetic"

@@ -15,6 +15,8 @@ LABEL_COLUMNS = (
     "role",
     "level",
     "class",
+    "eyes_expression",
+    "mouth_expression",
 )  # may stand beside factors; change no pixel
 
 HAIR_COLOURS = ("black", "brown", "blond", "red", "gray")

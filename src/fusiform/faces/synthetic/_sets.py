@@ -33,7 +33,7 @@ PART_FACTORS: dict[str, tuple[str, ...]] = {
     "scene": ("background", "background_hue", "background_saturation", "background_lightness"),
 }  # fmt: skip
 # What would hide a part from view.
-_UNCOVERED: dict[str, dict[str, Fixed]] = {
+UNCOVERED: dict[str, dict[str, Fixed]] = {
     "eyes": {"glasses": "none", "eye_closure": 0.0, "bangs": 0.0},
     "brows": {"glasses": "none", "hat": "none", "bangs": 0.0},
     "nose": {"glasses": "none"},
@@ -46,16 +46,16 @@ _UNCOVERED: dict[str, dict[str, Fixed]] = {
 }
 
 
-def _fresh(seed: int, use: int) -> int:
+def fresh_seed(seed: int, use: int) -> int:
     """A seed whose people are in no set that was drawn with the seed itself."""
     return int(np.random.SeedSequence([seed, use]).generate_state(1)[0])
 
 
-def _numbered(letter: str, rows: Sequence[int] | np.ndarray) -> pd.Series:
+def numbered(letter: str, rows: Sequence[int] | np.ndarray) -> pd.Series:
     return pd.Series([f"{letter}{row:05d}" for row in rows], dtype="string")
 
 
-def _labelled(table: pd.DataFrame, **columns: Sequence[object] | pd.Series) -> pd.DataFrame:
+def labelled(table: pd.DataFrame, **columns: Sequence[object] | pd.Series) -> pd.DataFrame:
     """A table with label columns before its factors."""
     rest = table.drop(columns=[name for name in columns if name in table]).reset_index(drop=True)
     at = 1 if "identity" in rest else 0
@@ -109,9 +109,9 @@ def pairs(
         raise SpecError(f"The share 'same' of genuine pairs must be a number in [0, 1]; got {same!r}.")
     genuine = np.diff(np.floor(np.round(np.arange(n + 1) * same, 9))) > 0
     places = [p for i, g in enumerate(genuine) for p in ((2 * i, 0), (2 * i, 1) if g else (2 * i + 1, 0))]
-    return _labelled(
+    return labelled(
         draw(places, seed, covariation, read_plan(fixed, None, None)),
-        pair=_numbered("p", np.repeat(np.arange(n), 2)),
+        pair=numbered("p", np.repeat(np.arange(n), 2)),
         role=["first", "second"] * n,
         class_=np.repeat(np.where(genuine, "genuine", "impostor"), 2).tolist(),
     )
@@ -149,9 +149,9 @@ def triplets(
     """
     n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
     places = [place for i in range(n) for place in ((2 * i, 0), (2 * i, 1), (2 * i + 1, 0))]
-    return _labelled(
+    return labelled(
         draw(places, seed, covariation, read_plan(fixed, None, None)),
-        pair=_numbered("p", np.repeat(np.arange(n), 3)),
+        pair=numbered("p", np.repeat(np.arange(n), 3)),
         role=["probe", "mate", "nonmate"] * n,
     )
 
@@ -177,7 +177,7 @@ def _another(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.DataFra
     out, missing, start = own.copy(), np.arange(len(own)), 0
     while len(missing):
         donors = draw(
-            [(start + i, 0) for i in range(len(missing))], _fresh(seed, 10), True, read_plan(None, None, None)
+            [(start + i, 0) for i in range(len(missing))], fresh_seed(seed, 10), True, read_plan(None, None, None)
         )
         donors.index = pd.Index(missing)
         start += len(missing)
@@ -285,7 +285,7 @@ def counterfactual_pairs(
             f"Row {int(np.flatnonzero(alike)[0])} and its twin would be equal: it has {what}={value!r} already. Leave out such "
             f"rows ({int(alike.sum())} of {len(table)}), or give no value to get a different one in each row."
         )
-    number = _numbered("p", range(len(table)))
+    number = numbered("p", range(len(table)))
     if "identity" in table:
         stable = [flags for name, flags in changed.items() if FACTORS[name].stable and name != "age"]
         other = pd.Series(np.any(stable, axis=0))
@@ -296,7 +296,7 @@ def counterfactual_pairs(
     n = len(table)
     both = pd.concat([table, twins[table.columns]], ignore_index=True)
     both = both.iloc[np.arange(2 * n).reshape(2, n).T.ravel()]
-    return _labelled(both, pair=number.repeat(2).reset_index(drop=True), role=["original", "twin"] * n)
+    return labelled(both, pair=number.repeat(2).reset_index(drop=True), role=["original", "twin"] * n)
 
 
 def series(parameters: pd.DataFrame, factor: str, levels: Sequence[Fixed]) -> pd.DataFrame:
@@ -345,7 +345,7 @@ def series(parameters: pd.DataFrame, factor: str, levels: Sequence[Fixed]) -> pd
     )
     table = table.reset_index(drop=True)
     table[factor] = list(levels) * n
-    return _labelled(table, pair=_numbered("p", np.repeat(np.arange(n), k)), level=list(levels) * n)
+    return labelled(table, pair=numbered("p", np.repeat(np.arange(n), k)), level=list(levels) * n)
 
 
 def confined(n: int, part: str, *, classes: int = 2, seed: int = 0) -> pd.DataFrame:
@@ -388,8 +388,8 @@ def confined(n: int, part: str, *, classes: int = 2, seed: int = 0) -> pd.DataFr
         )
     if check_count("classes", classes, 2) > 20:
         raise SpecError(f"The 'classes' of synthetic faces must be 2 to 20; got {classes}.")
-    plan = read_plan(_UNCOVERED.get(part), None, None)
-    table = draw([(k, 0) for k in range(n)], _fresh(seed, 12), True, plan)
+    plan = read_plan(UNCOVERED.get(part), None, None)
+    table = draw([(k, 0) for k in range(n)], fresh_seed(seed, 12), True, plan)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 13]))
     label = rng.permutation(np.arange(n) % classes)
     for name in PART_FACTORS[part]:
@@ -403,4 +403,4 @@ def confined(n: int, part: str, *, classes: int = 2, seed: int = 0) -> pd.DataFr
             assert factor.high is not None
             even = 0.1 + 0.8 * rng.permutation(classes) / (classes - 1)
             table[name] = factor.low + (factor.high - factor.low) * even[label]
-    return _labelled(table, class_=[f"{part}_{c}" for c in label])
+    return labelled(table, class_=[f"{part}_{c}" for c in label])

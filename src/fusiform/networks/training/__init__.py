@@ -2,6 +2,7 @@
 
 from fusiform.networks.training._demo import DemoTraining, train_demo
 from fusiform.networks.training._features import feature_layer
+from fusiform.networks.training._ground_truth import GroundTruth, expression_network, ground_truth_network
 from fusiform.networks.training._multitask import MultitaskResult, train_multitask
 from fusiform.networks.training._plan import epoch_order, log_spaced_steps
 from fusiform.networks.training._recipe import RECIPES, Recipe, find_recipe
@@ -17,6 +18,7 @@ __all__ = [
     "RECIPES",
     "DemoTraining",
     "FaceTask",
+    "GroundTruth",
     "MultitaskResult",
     "Recipe",
     "Task",
@@ -24,9 +26,11 @@ __all__ = [
     "TaskTraining",
     "TrainingResult",
     "epoch_order",
+    "expression_network",
     "feature_layer",
     "find_recipe",
     "fit_recipe",
+    "ground_truth_network",
     "load_training",
     "log_spaced_steps",
     "train",

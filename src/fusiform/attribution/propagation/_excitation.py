@@ -1,0 +1,182 @@
+"""Excitation Backprop, contrastive and truncated: winners, from the output down to the pixels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from fusiform.attribution._registry import Call, method
+from fusiform.attribution.propagation._flow import Flow, Function, pulled_back
+from fusiform.attribution.propagation._intercept import Interceptor
+from fusiform.attribution.propagation._lrp import few, interceptor
+from fusiform.attribution.propagation._weighted import Contributions, Map, Weighted
+from fusiform.errors import NotApplicableError, SpecError
+from fusiform.targets import Contrast, Start
+
+
+class Excitation(Flow):
+    """Probabilities of winning (Zhang and others, 2018; eq. 3 of the survey).
+
+    The paper's units are not negative, and what excites one are its positive weights. Here a unit may be negative
+    (behind PReLU, in an embedding, a normalised pixel): what excites it are the products of weight and input of its
+    own sign. Relevance is a probability with the sign of its unit, so that a unit can also be asked what speaks
+    against it. Biases have no part.
+    """
+
+    def rule_of(self, map: Map, path: str, first: bool) -> str:
+        """Name the one rule."""
+        return "excitation"
+
+    def weighted(self, layer: Weighted, relevance: Tensor) -> Tensor:
+        """Share among inputs by products that agree in sign with the relevance."""
+        parts = Contributions(layer)
+        if bool(relevance.amin() < 0):
+            found = parts.from_positive(_ratio(relevance.clamp(min=0), parts.positive))
+            against = _ratio(relevance.clamp(max=0), parts.negative)
+            return torch.copysign(found.sub_(parts.from_negative(against)), layer.x)
+        found = parts.from_positive(_ratio(relevance, parts.positive))
+        return torch.copysign(found, layer.x) if parts.signed else found
+
+    def shared(
+        self, function: Function, inputs: Sequence[Tensor], value: Tensor, relevance: Tensor
+    ) -> Sequence[Tensor]:
+        """Share among inputs that agree in sign with the relevance; among all alike where none does."""
+        plus, minus = ([x.clamp(min=0) for x in inputs], [x.clamp(max=0) for x in inputs])
+        found = [torch.zeros_like(x) for x in inputs]
+        alone = torch.zeros_like(relevance)
+        for side, part in ((plus, relevance.clamp(min=0)), (minus, relevance.clamp(max=0))):
+            if not bool(part.any()):
+                continue
+            total, back = pulled_back(function, side)
+            share = _ratio(part, total.abs())
+            found = [f + s.abs() * b for f, s, b in zip(found, side, back(share), strict=True)]
+            alone = alone + torch.where(share == 0, part, 0)
+        if bool(alone.any()):
+            total, back = pulled_back(function, [torch.ones_like(x) for x in inputs])
+            found = [f + b for f, b in zip(found, back(alone / total), strict=True)]
+        return found
+
+    def affine(
+        self, function: Function, x: Tensor, value: Tensor, relevance: Tensor, sign: Function
+    ) -> Tensor:
+        """Pass on: the input is the only one that is no constant."""
+        shape = value.shape
+        _, back = pulled_back(lambda x: x.expand(shape), [x])
+        return back(relevance * sign())[0]
+
+    def passed(self, relevance: Tensor, sign: Function) -> Tensor:
+        """Pass on, turned round where the slope is negative."""
+        turn = sign()
+        return relevance if isinstance(turn, float) and turn == 1 else relevance * turn
+
+
+def _ratio(part: Tensor, total: Tensor) -> Tensor:
+    """`part` over `total`, 0 where there is nothing to share among."""
+    return (part / total).nan_to_num_(0.0, 0.0, 0.0)
+
+
+@dataclass
+class _Pass:
+    """One forward pass, from which winners of any relevance are found."""
+
+    mode: Interceptor
+    start: Start
+    goal: Tensor | GradientEdge
+
+    def winners(self, relevance: Tensor) -> Tensor:
+        """Probabilities that sum to 1, of pixels or positions of the layer.
+
+        Winning starts at what is positive: entries that add to the score. Where an image has none, its entries are
+        asked what would raise the score, by turning the sign of their excitation.
+        """
+        start = self.start.tensor.detach()
+        kept = relevance.clamp(min=0)
+        none = ~(kept > 0).flatten(1).any(dim=1).view(-1, *[1] * (kept.dim() - 1))
+        kept = torch.where(none, relevance.abs(), kept)
+        kept = kept / kept.flatten(1).sum(dim=1).view_as(none).clamp(min=torch.finfo(kept.dtype).tiny)
+        signed = torch.where(none, -1, 1) * torch.copysign(kept, start)
+        goal = [self.goal]
+        (found,) = torch.autograd.grad(
+            self.start.tensor, goal, signed, retain_graph=True, allow_unused=True
+        )
+        if found is None:
+            raise NotApplicableError(
+                "No relevance reaches the layer: it is not on the way, or its batch norm is folded into it; take the "
+                "layer behind it."
+            )
+        found = found.abs().sum(dim=1)
+        return found / found.flatten(1).sum(dim=1).view(-1, 1, 1).clamp(min=torch.finfo(found.dtype).tiny)
+
+
+def _maps(call: Call, layer: str | None, make: Callable[[Call, _Pass], Tensor]) -> Tensor:
+    if layer is not None and len(call.net.layer(layer).shape) != 3:
+        raise NotApplicableError(
+            f"A map at a layer needs one of shape (channels, height, width); '{layer}' has "
+            f"{call.net.layer(layer).shape}."
+        )
+    mode = interceptor(call.net, Excitation())
+    maps = []
+    for _, part in call.batches(call.batch_size or few(call)):
+        x = part.x.detach().requires_grad_()
+        edges: dict[str, GradientEdge] = {}
+        taps = [] if layer is None else [layer]
+        with mode.watching(), call.net.tapped(taps, lambda n, t: edges.update({n: get_gradient_edge(t)})):
+            start = part.target.start(part.net, x.clone())
+        mode.audit(start.tensor)
+        found = make(part, _Pass(mode, start, x if layer is None else edges[layer]))
+        if found.shape[1:] != x.shape[2:]:
+            area = found.shape[1] * found.shape[2] / (x.shape[2] * x.shape[3])
+            found = F.interpolate(found[:, None], size=call.size, mode="bilinear", align_corners=False)[:, 0]
+            found = found * area
+        maps.append(found)
+    return torch.cat(maps)
+
+
+def _rivals(part: Call, one: _Pass) -> tuple[Tensor, Tensor]:
+    """Winner maps of the target, and of what it is contrasted with."""
+    relevance = one.start.relevance
+    if isinstance(part.target, Contrast):
+        raw = one.start.tensor.detach()
+        raw = raw / raw.norm(dim=1, keepdim=True)
+        mate, nonmate = (side.reference.to(raw) for side in (part.target.mate, part.target.nonmate))
+        return one.winners(raw * mate), one.winners(raw * nonmate)
+    return one.winners(relevance), one.winners(-relevance)
+
+
+@method("excitation_backprop", "propagation")
+def excitation_backprop(call: Call, layer: str | None = None) -> Tensor:
+    """Excitation Backprop: the probability that a pixel wins (Zhang and others, 2018)."""
+    return _maps(call, layer, lambda part, one: one.winners(one.start.relevance))
+
+
+@method("contrastive_excitation_backprop", "propagation")
+def contrastive_excitation_backprop(call: Call, layer: str | None = None) -> Tensor:
+    """Excitation Backprop of the target less that of its dual, or of the mate less the non-mate."""
+
+    def make(part: Call, one: _Pass) -> Tensor:
+        target, other = _rivals(part, one)
+        return target - other
+
+    return _maps(call, layer, make)
+
+
+@method("truncated_contrastive_excitation_backprop", "propagation")
+def truncated_contrastive_excitation_backprop(
+    call: Call, percentile: float = 20.0, layer: str | None = None
+) -> Tensor:
+    """Contrastive Excitation Backprop without the pixels where the target itself hardly wins."""
+    if isinstance(percentile, bool) or not isinstance(percentile, int | float) or not 0 <= percentile < 100:
+        raise SpecError(f"Option 'percentile' is a number from 0 to below 100; got {percentile!r}.")
+
+    def make(part: Call, one: _Pass) -> Tensor:
+        target, other = _rivals(part, one)
+        flat = target.flatten(1)
+        ordered, order = flat.sort(dim=1)
+        kept = ordered.cumsum(dim=1) >= percentile / 100 * ordered.sum(dim=1, keepdim=True)
+        mask = torch.zeros_like(kept).scatter(1, order, kept)
+        return (target - other) * mask.view_as(target)
+
+    return _maps(call, layer, make)
