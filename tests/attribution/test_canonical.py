@@ -106,7 +106,7 @@ def test_windows_equal_loops(points):
             SIZE,
         )
         seen = visible[i].numpy()
-        assert np.isnan(maps[i][~visible[i]]).all()
+        assert torch.isnan(maps[i][~visible[i]]).all()
         assert np.abs(maps[i].numpy() - slow)[seen].max() < 1e-4
 
 
@@ -232,17 +232,17 @@ def test_shares_and_intervals_equal_a_loop_over_bootstrap_samples(planted):
 
 def test_intervals_resample_people_not_images(planted):
     maps = planted[0]
-    copies, people = maps.repeat_interleave(3, dim=0), np.repeat(np.arange(40), 3)
+    copies, names = maps.repeat_interleave(3, dim=0), [f"p{k:02d}" for k in range(40)]
     widths = [
         float(_table(found).loc["mouth", "upper"] - _table(found).loc["mouth", "lower"])
         for found in (
-            canonical_model_saliency(copies, identities=people, draws=200),
+            canonical_model_saliency(copies, identities=np.repeat(names, 3), draws=200),
             canonical_model_saliency(copies, draws=200),
-            canonical_model_saliency(maps, identities=[f"{k:02d}" for k in range(40)], draws=200),
+            canonical_model_saliency(maps, identities=names, draws=200),
         )
     ]
     assert widths[1] < 0.8 * widths[0]
-    assert widths[0] == pytest.approx(widths[2], rel=0.25)
+    assert widths[0] == pytest.approx(widths[2])
 
 
 def test_one_person_has_no_interval(planted):

@@ -110,9 +110,9 @@ def test_captum_gives_the_same_on_relu_modules(method, peer):
 def test_captum_gives_the_same_guided_grad_cam():
     net, x = make("plain", torch.float64), inputs(2, torch.float64).requires_grad_()
     peer = GuidedGradCam(net.module, net.module[3]).attribute(x, target=1, interpolate_mode="bilinear").sum(1)
-    ours = attribute(net, x, 1, "guided_grad_cam", layer="3")
+    ours = attribute(net, x, 1, "guided_grad_cam", layer="3", relu=True)
     assert torch.allclose(ours, peer, atol=1e-12)
-    signed = attribute(net, x, 1, "guided_grad_cam", layer="3", relu=False)
+    signed = attribute(net, x, 1, "guided_grad_cam", layer="3")
     product = attribute(net, x, 1, "grad_cam", layer="3") * attribute(net, x, 1, "guided_backpropagation")
     assert torch.allclose(signed, product)
 

@@ -200,6 +200,19 @@ def test_superpixels_and_grids_share_the_image_out(size: tuple[int, int]) -> Non
     assert torch.equal(alone[0], parts_of(Call(net, x, Logit(0)), "superpixels", 9)[1])
 
 
+def test_superpixels_do_not_depend_on_the_order_of_channels() -> None:
+    image = (inputs(1).clamp(0, 1) * 255).byte()
+    image[:, 2] = 255 - image[:, 2] // 3
+    found = []
+    for channels in ("rgb", "bgr"):
+        card = NetworkCard(
+            name="t", input_size=(32, 32), channels=channels, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)
+        )
+        net = FaceNetwork(nn.Flatten(), card)
+        found.append(parts_of(Call(net, net.prepare(image), Logit(0)), "superpixels", 16))
+    assert torch.equal(*found)
+
+
 def test_superpixels_follow_edges() -> None:
     net = FaceNetwork(nn.Flatten(), NetworkCard(name="t", input_size=(32, 32)))
     x = torch.zeros(1, 3, 32, 32)

@@ -107,14 +107,17 @@ def numeric_gradient(score, x, step=1e-6):
 
 
 def slow_grad_cam(maps, slopes, plus_plus=False):
-    """Grad-CAM (eqs. 5 and 6 without ReLU) or Grad-CAM++ of one image, before it is enlarged."""
+    """Grad-CAM (eqs. 5 and 6 without ReLU) or Grad-CAM++ of one image, before it is enlarged.
+
+    Grad-CAM++ sums what is positive in a map, which of rectified ones, as published, is all.
+    """
     total = np.zeros(maps.shape[1:])
     for a, g in zip(maps, slopes, strict=True):
         weight = 0.0
         for i in range(a.shape[0]):
             for j in range(a.shape[1]):
                 if plus_plus:
-                    below = 2 * g[i, j] ** 2 + a.sum() * g[i, j] ** 3
+                    below = 2 * g[i, j] ** 2 + a.clip(0).sum() * g[i, j] ** 3
                     weight += (g[i, j] ** 2 / below if below else 0) * max(g[i, j], 0)
                 else:
                     weight += g[i, j] / a.size

@@ -28,7 +28,7 @@ def lowest_threshold(nonmates, rate):
     return best
 
 
-def calibration(embedded, people, rate, samples):
+def slow_calibration(embedded, people, rate, samples):
     """Threshold, FNMR, and both for each sample of people (how often each is drawn)."""
     names = sorted(set(people), key=list(people).index)
     found = []

@@ -1,15 +1,14 @@
 """Thresholds against loops over pairs, and what is refused."""
 
-import importlib.util
 import json
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from tests.reference.verification import slow_calibration
 from torch import nn
 
 from fusiform.errors import DataError, NetworkError
@@ -18,12 +17,6 @@ from fusiform.networks import FaceNetwork, NetworkCard
 from fusiform.statistics import cluster_weights
 from fusiform.verification import Calibration, calibrate, embeddings
 from fusiform.verification import _calibrate as module
-
-_spec = importlib.util.spec_from_file_location(
-    "reference_verification", Path(__file__).parents[1] / "reference" / "verification.py"
-)
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 SIDE = 4
 
@@ -69,7 +62,7 @@ def test_threshold_rates_and_intervals_equal_loops_over_pairs(net, faces, found)
     embedded = embeddings(net, faces).double().numpy()
     who = faces.table["identity"].tolist()
     samples = cluster_weights(len(set(who)), draws=20, seed=3)
-    values = reference.calibration(embedded, who, 0.02, samples)
+    values = slow_calibration(embedded, who, 0.02, samples)
     assert found.threshold == pytest.approx(values[0, 0], abs=1e-12)
     assert found.false_non_match_rate == pytest.approx(values[0, 1])
     lower, upper = np.nanquantile(values[1:, 0], [0.025, 0.975])
@@ -121,7 +114,15 @@ def test_a_protocol_of_all_pairs_is_all_pairs(net, faces, found):
     pairs["same"] = who[pairs["first"]] == who[pairs["second"]]
     listed = calibrate(net, faces, false_match_rate=0.02, resamples=20, seed=3, pairs=pairs)
     assert listed.pairs == "table"
-    for name in ("threshold", "lower", "upper", "false_non_match_rate", "fnmr_upper", "slope", "n_nonmate_pairs"):
+    for name in (
+        "threshold",
+        "lower",
+        "upper",
+        "false_non_match_rate",
+        "fnmr_upper",
+        "slope",
+        "n_nonmate_pairs",
+    ):
         assert getattr(listed, name) == pytest.approx(getattr(found, name), abs=1e-6), name
 
 
@@ -217,8 +218,9 @@ def test_a_rate_finer_than_the_pairs_support(net):
     faces = people((2, 2, 2, 2))  # 24 pairs of two people
     with pytest.raises(DataError) as error:
         calibrate(net, faces, false_match_rate=1e-3)
-    assert "0.001 cannot be seen in 24 pairs of two people: 0.024 false matches are expected, and 3 are" in str(
-        error.value
+    assert (
+        "0.001 cannot be seen in 24 pairs of two people: 0.024 false matches are expected, and 3 are"
+        in str(error.value)
     )
     assert "support rates from 0.13;" in str(error.value)
     assert calibrate(net, faces, false_match_rate=0.13, resamples=5).reached_false_match_rate <= 0.13
@@ -279,7 +281,9 @@ def test_pairs_that_contradict_the_identities(net, faces):
     who = faces.table["identity"].to_numpy()
     second = int(np.flatnonzero(who != who[0])[0])
     pairs = pd.DataFrame({"first": [0], "second": [second], "same": [True]})
-    with pytest.raises(DataError, match=f"is said to show one person, but the set says '{who[0]}' and '{who[second]}'"):
+    with pytest.raises(
+        DataError, match=f"is said to show one person, but the set says '{who[0]}' and '{who[second]}'"
+    ):
         calibrate(net, faces, pairs=pairs)
 
 

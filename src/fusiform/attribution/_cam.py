@@ -26,9 +26,8 @@ _SAME = 1e-3  # relative difference of gradients that counts as none
 def grad_cam(call: Call, layer: str | None = None, relu: bool = False) -> Tensor:
     """Maps of a layer, each weighted by its mean gradient (Selvaraju and others, 2017; eqs. 5 and 6 of the survey).
 
-    By default the last layer with positions from which the score still depends on more than one: of convolutional
-    networks the end of the last block, of transformers the tokens that the last attention is given (class tokens are
-    left out). The map is signed and enlarged bilinearly; ``relu=True`` keeps its positive part, as eq. 5 does.
+    By default the last layer with positions that the output depends on: of convolutional networks the end of the last
+    block, of transformers the tokens that the last attention is given (class tokens are left out). The map is signed and enlarged bilinearly; ``relu=True`` keeps its positive part, as eq. 5 does.
     """
 
     def weighted(maps: Tensor, slopes: Tensor) -> Tensor:
@@ -41,15 +40,16 @@ def grad_cam(call: Call, layer: str | None = None, relu: bool = False) -> Tensor
 def grad_cam_plus_plus(call: Call, layer: str | None = None, relu: bool = False) -> Tensor:
     """Grad-CAM with weights from higher derivatives (Chattopadhay and others, 2018), of positive gradients alone.
 
-    Derivatives are those of the score's exponential; their common factor, positive for each image, is left out.
+    Derivatives are those of the score's exponential; their common factor, positive for each image, is left out. Maps
+    that are not rectified count with their positive part in the weights, which have poles otherwise.
     Layer and `relu` are as of Grad-CAM.
     """
 
     def weighted(maps: Tensor, slopes: Tensor) -> Tensor:
-        squares = slopes.square()
-        below = 2 * squares + maps.sum(dim=(2, 3), keepdim=True) * squares * slopes
-        alphas = torch.where(below == 0, 0, squares / torch.where(below == 0, 1, below))
-        weights = (alphas * slopes.clamp(min=0)).sum(dim=(2, 3), keepdim=True)
+        # Each positive g times g^2 / (2 g^2 + sum(A) g^3).
+        positive = slopes.clamp(min=0)
+        sums = maps.clamp(min=0).sum(dim=(2, 3), keepdim=True)
+        weights = (positive / (2 + sums * positive)).sum(dim=(2, 3), keepdim=True)
         return (weights * maps).sum(dim=1)
 
     return _enlarged(call, _each_batch(call, layer, weighted, "Grad-CAM++"), relu)
@@ -209,37 +209,40 @@ def _not_passed(call: Call, name: str, method: str) -> NotApplicableError:
 
 def _chosen(call: Call, layer: str | None, method: str) -> tuple[str, Grid]:
     net, target = call.net, call.target
-    if layer is not None:
-        found = net.layer(layer)
-        grid = require_grid(net, found, method)
-        if isinstance(target, Activation) and net.layer(target.layer).depth <= found.depth:
-            raise _not_passed(call, layer, method)
-        return layer, grid
-    aimed = isinstance(target, Activation)
-    end = net.layer(target.layer).depth if isinstance(target, Activation) else len(net.layers)
-    grids = {found.name: grid for found, grid in map_layers(net) if found.depth < end}
-    # Only there the last layer may be one whose positions the score does not see.
-    if grids and (aimed or any(grid.prefix is not None for grid in grids.values())):
-        grids = _leading_to_score(call, grids)
+    if layer is None:
+        layer, grid = _default_layer(call, method)
+    else:
+        grid = require_grid(net, net.layer(layer), method)
+    if isinstance(target, Activation) and net.layer(target.layer).depth <= net.layer(layer).depth:
+        raise _not_passed(call, layer, method)
+    return layer, grid
+
+
+def _default_layer(call: Call, method: str) -> tuple[str, Grid]:
+    grids = {found.name: grid for found, grid in map_layers(call.net)}
+    if any(grid.prefix is not None for grid in grids.values()):
+        # The last tokens may be ones that the output does not see, beside that of the class.
+        found = _at_layers(replace(call, x=_noise(call, 1)), list(grids), _some_output)
+        grids = {
+            name: grid
+            for name, grid in grids.items()
+            if (slopes := found[name].slopes) is not None and bool(grid.maps(slopes).any())
+        }
     if not grids:
         raise NotApplicableError(
-            f"{method} needs a layer with positions on the way to {target!r}; '{net.card.name}' has none."
+            f"{method} needs a layer with positions on the way to the output; '{call.net.card.name}' has none."
         )
     return list(grids.items())[-1]
 
 
-def _leading_to_score(call: Call, grids: dict[str, Grid]) -> dict[str, Grid]:
-    """Layers from whose positions a gradient comes, seen on one image of noise."""
-    one = replace(call, x=_noise(call, 1), target=call.target.rows(torch.zeros(1, dtype=torch.long)))
-    aim = [call.target.layer] if isinstance(call.target, Activation) else []
-    found = _at_layers(one, [*grids, *aim])
-    return {
-        name: grid
-        for name, grid in grids.items()
-        if (slopes := found[name].slopes) is not None
-        and bool(grid.maps(slopes).any())
-        and not (aim and _is_same(found[name].edge, found[aim[0]].edge))
-    }
+def _some_output(call: Call) -> Tensor:
+    return _along_one_direction(call.net(call.x))
+
+
+def _along_one_direction(tensor: Tensor) -> Tensor:
+    """What holds for one direction drawn among all holds, but by chance, for every one."""
+    drawn = torch.randn(tensor.shape[1:], generator=torch.Generator().manual_seed(1))
+    return (tensor * drawn.to(tensor)).flatten(1).sum(dim=1)
 
 
 def _noise(call: Call, count: int) -> Tensor:
@@ -260,17 +263,12 @@ def _linear_score(call: Call) -> Tensor:
 
 def _require_linear_head(call: Call, name: str, grid: Grid) -> None:
     """Refuse a head that is no linear function of the mean over positions: its gradient varies."""
-
-    def probed(part: Call) -> Tensor:
-        tensor = part.target.start(part.net, part.x).tensor
-        # One direction among all outputs: what holds for it holds, but by chance, for every one.
-        generator = torch.Generator().manual_seed(1)
-        direction = torch.randn(tensor.shape[1:], generator=generator).to(tensor)
-        return (tensor * direction).flatten(1).sum(dim=1)
-
     rows = torch.zeros(_PROBES, dtype=torch.long)
     probe = replace(call, x=_noise(call, _PROBES), target=call.target.rows(rows))
-    found = _at_layers(probe, [name], probed)[name].slopes
+    at = _at_layers(
+        probe, [name], lambda part: _along_one_direction(part.target.start(part.net, part.x).tensor)
+    )
+    found = at[name].slopes
     if found is None:
         raise _not_passed(call, name, "CAM")
     slopes = grid.maps(found)

@@ -42,11 +42,11 @@ def guided_backpropagation(call: Call) -> Tensor:
 
 
 @method("guided_grad_cam", "gradient")
-def guided_grad_cam(call: Call, layer: str | None = None, relu: bool = True) -> Tensor:
+def guided_grad_cam(call: Call, layer: str | None = None, relu: bool = False) -> Tensor:
     """Guided backpropagation times Grad-CAM at each pixel (Selvaraju and others, 2017).
 
-    As published, only the positive part of Grad-CAM counts, so that signs are those of guided backpropagation;
-    ``relu=False`` takes Grad-CAM with its sign.
+    Grad-CAM comes with its sign, so that detail in regions that speak against the score is turned over; ``relu=True``
+    leaves these out, as published, and a map may then be empty.
     """
     return grad_cam(call, layer, relu) * guided_backpropagation(call)
 

@@ -98,8 +98,9 @@ def effective_receptive_field(
     --------
     >>> from torch import nn
     >>> from fusiform.networks import NetworkCard
-    >>> net = FaceNetwork(nn.Conv2d(3, 4, 3, padding=1), NetworkCard(name="tiny", input_size=(9, 9)))
-    >>> field = effective_receptive_field(net, torch.rand(2, 3, 9, 9), Activation("output", channel=0))
+    >>> module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+    >>> net = FaceNetwork(module, NetworkCard(name="tiny", input_size=(9, 9)))
+    >>> field = effective_receptive_field(net, torch.rand(2, 3, 9, 9), Activation("0", channel=0))
     >>> field.nonzero().amin(0).tolist(), field.nonzero().amax(0).tolist()
     ([3, 3], [5, 5])
     """

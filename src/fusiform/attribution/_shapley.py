@@ -86,8 +86,8 @@ def shapley_values(
     >>> from fusiform.targets import Logit
     >>> net = FaceNetwork(nn.Flatten(), NetworkCard(name="tiny", input_size=(2, 2)))
     >>> found = shapley_values(net, torch.ones(1, 3, 2, 2), Logit(0), torch.eye(4).view(4, 2, 2), baseline=0)
-    >>> found.values.round().tolist()
-    [[1.0, 0.0, 0.0, 0.0]]
+    >>> [round(value) for value in found.values[0].tolist()]
+    [1, 0, 0, 0]
     """
     call = checked_call(
         net,

@@ -1,5 +1,6 @@
 import typer
 
+from fusiform.cli._study_attribution import attribution
 from fusiform.cli._study_dissection import dissection
 from fusiform.cli._study_expressivity import expressivity
 from fusiform.cli._study_layers import layers
@@ -10,6 +11,9 @@ study = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+)
+study.command("attribution", short_help="Whether maps of where a decision looks are to be trusted.")(
+    attribution
 )
 study.command("dissection", short_help="What each unit detects: units paired with facial concepts.")(
     dissection

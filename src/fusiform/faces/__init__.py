@@ -26,7 +26,7 @@ from fusiform.faces._games import (
     expression_faces,
     synthetic_inpainting,
 )
-from fusiform.faces._inpainting import InpaintingGame, inpainting_game
+from fusiform.faces._inpainting import InpaintingGame
 from fusiform.faces._join import join_faces
 from fusiform.faces._open import open_faces
 from fusiform.faces._part_masks import FASSEG_CLASSES, PARTS8, PartSources, part_masks, part_sources
@@ -78,7 +78,6 @@ __all__ = [
     "group_faces",
     "identity_codes",
     "ijbc_pairs",
-    "inpainting_game",
     "join_faces",
     "lfw_pairs",
     "open_dictionary",

@@ -20,7 +20,7 @@ def changed(
 ) -> Bool[ndarray, "h w"]:
     """Where two pictures differ by more than some grey levels in a channel."""
     apart = one.astype(np.int16) - other.astype(np.int16)
-    return (np.abs(apart) > faint).any(axis=2)
+    return np.asarray((np.abs(apart) > faint).any(axis=2))
 
 
 class ChangedImages(WrappedSource):

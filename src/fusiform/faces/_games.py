@@ -44,7 +44,7 @@ def synthetic_inpainting(
     -------
     FaceSet
         Probes and mates, as they are and inpainted; with the mask "inpainted", the pixels that changed. For
-        `inpainting_game`.
+        `InpaintingGame`.
 
     Raises
     ------
@@ -61,7 +61,10 @@ def synthetic_inpainting(
     """
     table = synthetic.inpainting_triplets(n, parts, mates=mates, donors=donors, seed=seed)
     faces = synthetic_faces(
-        table.drop(columns=["class", "role"]), size=size, name="synthetic inpainting", provenance={"seed": seed}
+        table.drop(columns=["class", "role"]),
+        size=size,
+        name="synthetic inpainting",
+        provenance={"seed": seed},
     )
     each = 1 + mates
     place = np.arange(len(table))
@@ -117,7 +120,9 @@ def confined_faces(
     (['mouth_0', 'mouth_0', 'mouth_1', 'mouth_1'], torch.Size([4, 48, 48]))
     """
     if part not in CONFINED_PARTS:
-        raise SpecError(f"No class of synthetic faces is confined to '{part}'; {nearest(str(part), CONFINED_PARTS)}")
+        raise SpecError(
+            f"No class of synthetic faces is confined to '{part}'; {nearest(str(part), CONFINED_PARTS)}"
+        )
     if part == "eyeglasses" and classes != 2:
         raise SpecError(f"Eyeglasses are worn or not, two classes; got classes={classes!r}.")
     table = (

@@ -43,7 +43,7 @@ class InpaintingGame:
     Examples
     --------
     >>> from fusiform.faces import synthetic_inpainting
-    >>> game = inpainting_game(synthetic_inpainting(2, ["nose", "mouth"], size=64))
+    >>> game = InpaintingGame.of(synthetic_inpainting(2, ["nose", "mouth"], size=64))
     >>> game.triplets[["part", "probe", "inpainted_probe"]].values.tolist()
     [['nose', 0, 3], ['mouth', 6, 9]]
     >>> game.images("probe").shape, game.masks().shape
@@ -77,9 +77,7 @@ class InpaintingGame:
         """Where the part of each triplet's probe was replaced."""
         return self.faces.mask(INPAINTED, self.triplets["inpainted_probe"].to_numpy())
 
-    def references(
-        self, embedded: Float[Tensor, "n d"]
-    ) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]:
+    def references(self, embedded: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "t d"], Float[Tensor, "t d"]]:
         """Embeddings of the mate and of the inpainted non-mate of each triplet, for `fusiform.targets.Contrast`.
 
         Parameters
@@ -120,62 +118,62 @@ class InpaintingGame:
             raise DataError(f"The game has {len(self)} triplets, 0 to {len(self) - 1}; got {rows.tolist()}.")
         return InpaintingGame(self.faces, self.triplets.iloc[rows].reset_index(drop=True))
 
+    @classmethod
+    def of(cls, faces: FaceSet) -> "InpaintingGame":
+        """Put the triplets of the inpainting game together.
 
-def inpainting_game(faces: FaceSet) -> InpaintingGame:
-    """Put the triplets of the inpainting game together.
+        Parameters
+        ----------
+        faces : FaceSet
+            Opened by ``inpainting:PATH``, or made by `fusiform.faces.synthetic_inpainting`; framed before where a network wants it. Triplets
+            whose probe or mates were left out on the way are not there.
 
-    Parameters
-    ----------
-    faces : FaceSet
-        Opened by ``inpainting:PATH``, or made by `synthetic_inpainting`; framed before where a network wants it. Triplets
-        whose probe or mates were left out on the way are not there.
+        Returns
+        -------
+        InpaintingGame
+            The triplets.
 
-    Returns
-    -------
-    InpaintingGame
-        The triplets.
+        Raises
+        ------
+        DataError
+            If the set lacks the columns or the mask, or holds no whole triplet.
 
-    Raises
-    ------
-    DataError
-        If the set lacks the columns or the mask, or holds no whole triplet.
-
-    Examples
-    --------
-    >>> from fusiform.faces import synthetic_inpainting
-    >>> len(inpainting_game(synthetic_inpainting(3, size=48)))
-    3
-    """
-    table = faces.table
-    lacking = [name for name in SCHEMA if name not in table]
-    if lacking or INPAINTED not in faces.parts:
-        missing = f"the column '{lacking[0]}'" if lacking else f"the mask '{INPAINTED}'"
-        raise DataError(
-            f"The faces '{faces.name}' are no material of the inpainting game: they lack {missing}. Open "
-            "inpainting:PATH, or make some with synthetic_inpainting."
-        )
-    row_of = {image: row for row, image in enumerate(table["image_id"])}
-    made = table[table["part"].notna()]
-    rows = []
-    for (subject, part), group in made.groupby(["subject", "part"], sort=False, observed=True):
-        whole = group[group["original"].isin(row_of)]
-        references = whole[whole["role"] == "mate"]
-        for image in whole[whole["role"] == "probe"].itertuples():
-            if len(references):
-                rows.append(
-                    {
-                        "part": part,
-                        "subject": subject,
-                        "probe": row_of[image.original],
-                        "inpainted_probe": row_of[image.image_id],
-                        "mates": tuple(row_of[image] for image in references["original"]),
-                        "inpainted_nonmates": tuple(references.index.tolist()),
-                    }
-                )
-    if not rows:
-        raise DataError(
-            f"The faces '{faces.name}' hold no whole triplet: a probe, a mate, and both with the same part replaced."
-        )
-    triplets = pd.DataFrame(rows)
-    triplets.insert(0, "triplet", [f"t{i:05d}" for i in range(len(rows))])
-    return InpaintingGame(faces, triplets)
+        Examples
+        --------
+        >>> from fusiform.faces import synthetic_inpainting
+        >>> len(InpaintingGame.of(synthetic_inpainting(3, size=48)))
+        3
+        """
+        table = faces.table
+        lacking = [name for name in SCHEMA if name not in table]
+        if lacking or INPAINTED not in faces.parts:
+            missing = f"the column '{lacking[0]}'" if lacking else f"the mask '{INPAINTED}'"
+            raise DataError(
+                f"The faces '{faces.name}' are no material of the inpainting game: they lack {missing}. Open "
+                "inpainting:PATH, or make some with synthetic_inpainting."
+            )
+        row_of = {image: row for row, image in enumerate(table["image_id"])}
+        made = table[table["part"].notna()]
+        rows = []
+        for (subject, part), group in made.groupby(["subject", "part"], sort=False, observed=True):
+            whole = group[group["original"].isin(row_of)]
+            references = whole[whole["role"] == "mate"]
+            for image in whole[whole["role"] == "probe"].itertuples():
+                if len(references):
+                    rows.append(
+                        {
+                            "part": part,
+                            "subject": subject,
+                            "probe": row_of[image.original],
+                            "inpainted_probe": row_of[image.image_id],
+                            "mates": tuple(row_of[image] for image in references["original"]),
+                            "inpainted_nonmates": tuple(references.index.tolist()),
+                        }
+                    )
+        if not rows:
+            raise DataError(
+                f"The faces '{faces.name}' hold no whole triplet: a probe, a mate, and both with the same part replaced."
+            )
+        triplets = pd.DataFrame(rows)
+        triplets.insert(0, "triplet", [f"t{i:05d}" for i in range(len(rows))])
+        return cls(faces, triplets)

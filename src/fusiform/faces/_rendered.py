@@ -74,7 +74,9 @@ class RenderedFaces:
         """Landmarks, which need no drawing."""
         unknown = [row for row in dict.fromkeys(rows) if np.isnan(self._points[row, 0, 0])]
         if unknown:
-            self._points[unknown] = synthetic.landmarks(self._parameters.iloc[unknown], size=self._size)
+            # The renderer counts from the picture's edge, face sets from the centre of the first pixel.
+            drawn = synthetic.landmarks(self._parameters.iloc[unknown], size=self._size)
+            self._points[unknown] = drawn - 0.5
         return self._points[list(rows)]
 
     def points_known(self, rows: Sequence[int]) -> Bool[ndarray, " k"]:

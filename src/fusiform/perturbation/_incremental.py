@@ -177,7 +177,7 @@ def _windowed(
         return None
     # Few windows a pass, all neighbours: patches of a pass have one size, which can be smaller at the border.
     at_once = batch_size or best_batch_size(net, x, evaluations=1, memory_gb=memory_gb)
-    tiles = list(_tiles(windows.boxes, at_once))
+    tiles = list(neighbours(windows.boxes, at_once))
     step = None if progress is None else progress.task(f"{net.card.name}: hidden windows")
     images, done = [], 0
     order = torch.cat(tiles).argsort()
@@ -197,7 +197,7 @@ def _windowed(
     return torch.stack(images)
 
 
-def _tiles(boxes: Int[Tensor, "k 4"], at_once: int) -> Iterator[Tensor]:
+def neighbours(boxes: Int[Tensor, "k 4"], at_once: int) -> Iterator[Tensor]:
     """Yield the numbers of windows that are neighbours, at most so many at a time."""
     corners = boxes[:, :2].double()
     span = corners.amax(dim=0) - corners.amin(dim=0) + 1
@@ -219,7 +219,7 @@ def _scored(
     size = (int(bottom[0] - top[0]), int(right[0] - left[0]))
     x, hidden = x.to(net.device, net.dtype), hidden.to(net.device, net.dtype)
     bases.begin()
-    image = bases.once("image", lambda: x.contiguous(memory_format=torch.channels_last))
+    image = bases.once(("image",), lambda: x.contiguous(memory_format=torch.channels_last))
     patches = Patches(cut(hidden, top, left, size), top, left, image)
     rows = torch.full((len(boxes),), row, device=net.device)
     scores = score(rows, PatchedTensor(patches, bases))[:k]

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import torch
@@ -5,7 +6,6 @@ from torch import Tensor, nn
 
 from fusiform.perturbation._incremental_patch import Patches, Sliding, aligned, whole
 from fusiform.perturbation._incremental_tensor import RULES, PatchedTensor, Rule, refuse_aliased
-
 
 _UNARY = (
     "abs clamp clamp_max clamp_min elu erf exp gelu hardsigmoid hardswish hardtanh leaky_relu log mish neg "
@@ -123,15 +123,14 @@ def _combined(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     k, held = len(x), x.held
 
     def apply(t: Tensor) -> Tensor:
-        return func(t, other, *rest, **kwargs) if x is a else func(other, t, *rest, **kwargs)
+        out: Tensor = func(t, other, *rest, **kwargs) if x is a else func(other, t, *rest, **kwargs)
+        return out
 
     if not isinstance(other, Tensor) or _constant(other):
-        base = None if held.base is None else x.bases.after(func, (held.base,), lambda: apply(held.base))
-        return held.with_values(apply(held.values), base)
+        return _everywhere(func, x, apply).held
     if other.dim() == 4 and other.shape[0] == k and tuple(other.shape[2:]) in ((1, 1), held.map_size):
         # Each perturbation has its own: a gate of the whole map, or whole activations.
-        values = held.whole()
-        return whole(func(values, other, *rest, **kwargs) if x is a else func(other, values, *rest, **kwargs))
+        return whole(apply(held.whole()))
     return NotImplemented
 
 
@@ -212,8 +211,8 @@ def _convolution(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
         return NotImplemented
     sliding = Sliding(_pair(weight.shape[2:]), _pair(stride), _pair(padding), _pair(dilation))
     if isinstance(weight, nn.Parameter):  # else it may be made anew for each pass
-        order = {"memory_format": torch.channels_last}
-        weight = x.bases.once(("weight", id(weight)), lambda weight=weight: weight.contiguous(**order))
+        arrange = partial(weight.contiguous, memory_format=torch.channels_last)
+        weight = x.bases.once(("weight", id(weight)), arrange)
 
     def apply(t: Tensor, padding: Any) -> Tensor:
         out: Tensor = func(t, weight, bias, stride, padding, dilation, False, [0, 0], groups)
@@ -263,15 +262,15 @@ def _slid(
     func: Any, x: PatchedTensor, sliding: Sliding, outside: float, padded: Any, bare: Any
 ) -> PatchedTensor:
     """Apply a function that pads by itself to the base, and one that does not to what patches see."""
-    held, bases = x.held, x.bases
-    if held.base is None:
+    held, bases, before = x.held, x.bases, x.held.base
+    if before is None:
         return PatchedTensor(whole(padded(held.values)), bases)
-    base = bases.after(func, (held.base,), lambda: padded(held.base))
+    base = bases.after(func, (before,), lambda: padded(before))
     map_size = (base.shape[2], base.shape[3])
     place, size = sliding.changed(held, map_size)
     if size == map_size:  # nothing of the base is left
         return PatchedTensor(whole(padded(held.whole())), bases)
-    key = (sliding, outside, id(held.base))
-    surround = bases.once(key, lambda: sliding.padded(held.base, map_size, outside))
+    key = (sliding, outside, id(before))
+    surround = bases.once(key, lambda: sliding.padded(before, map_size, outside))
     values = bare(sliding.seen(held, place, size, surround))
     return PatchedTensor(Patches(values, *place, base), bases)

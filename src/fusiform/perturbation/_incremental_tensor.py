@@ -48,7 +48,7 @@ class PatchedTensor(Tensor):
     bases: Bases
     aliased: bool  # whether another tensor looks at the same values
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, held: Patches, bases: Bases, *, aliased: bool = False) -> "PatchedTensor":
@@ -58,11 +58,11 @@ class PatchedTensor(Tensor):
         self.held, self.bases, self.aliased = held, bases, aliased
         return self
 
-    def __repr__(self, **_: Any) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"PatchedTensor({tuple(self.shape)}, patches of {self.held.size})"
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         into_given = func._overloadname.endswith("out")

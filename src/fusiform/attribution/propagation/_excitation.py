@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from fusiform.attribution._registry import Call, method
-from fusiform.attribution.propagation._flow import Flow, Function, pulled_back
+from fusiform.attribution.propagation._flow import Flow, Function, Linear
 from fusiform.attribution.propagation._intercept import Interceptor
 from fusiform.attribution.propagation._lrp import few, interceptor
 from fusiform.attribution.propagation._weighted import Contributions, Map, Weighted
@@ -34,38 +34,41 @@ class Excitation(Flow):
         """Share among inputs by products that agree in sign with the relevance."""
         parts = Contributions(layer)
         if bool(relevance.amin() < 0):
-            found = parts.from_positive(_ratio(relevance.clamp(min=0), parts.positive))
+            towards = _ratio(relevance.clamp(min=0), parts.positive)
             against = _ratio(relevance.clamp(max=0), parts.negative)
-            return torch.copysign(found.sub_(parts.from_negative(against)), layer.x)
-        found = parts.from_positive(_ratio(relevance, parts.positive))
-        return torch.copysign(found, layer.x) if parts.signed else found
+            found = parts.back(towards, against)
+        else:
+            found = parts.back(_ratio(relevance, parts.positive))
+        return found.copysign_(layer.x) if parts.signed else found
 
     def shared(
         self, function: Function, inputs: Sequence[Tensor], value: Tensor, relevance: Tensor
     ) -> Sequence[Tensor]:
         """Share among inputs that agree in sign with the relevance; among all alike where none does."""
-        plus, minus = ([x.clamp(min=0) for x in inputs], [x.clamp(max=0) for x in inputs])
-        found = [torch.zeros_like(x) for x in inputs]
-        alone = torch.zeros_like(relevance)
-        for side, part in ((plus, relevance.clamp(min=0)), (minus, relevance.clamp(max=0))):
-            if not bool(part.any()):
-                continue
-            total, back = pulled_back(function, side)
-            share = _ratio(part, total.abs())
-            found = [f + s.abs() * b for f, s, b in zip(found, side, back(share), strict=True)]
-            alone = alone + torch.where(share == 0, part, 0)
-        if bool(alone.any()):
-            total, back = pulled_back(function, [torch.ones_like(x) for x in inputs])
-            found = [f + b for f, b in zip(found, back(alone / total), strict=True)]
+        found = self._towards(function, [x.clamp(min=0) for x in inputs], inputs, relevance.clamp(min=0))
+        if bool(relevance.amin() < 0):
+            against = self._towards(function, [-x.clamp(max=0) for x in inputs], inputs, relevance.clamp(max=0))
+            found = [f + a for f, a in zip(found, against, strict=True)]
+        return found
+
+    def _towards(
+        self, function: Function, side: Sequence[Tensor], inputs: Sequence[Tensor], relevance: Tensor
+    ) -> list[Tensor]:
+        linear = Linear(function, side)
+        share = relevance / linear.total
+        none = share.isinf()
+        found = [s * b for s, b in zip(side, linear.back(share.nan_to_num_(0.0, 0.0, 0.0)), strict=True)]
+        if bool(none.any()):
+            linear = Linear(function, [torch.ones_like(x) for x in inputs])
+            alike = linear.back(relevance * none / linear.total)
+            found = [f + b for f, b in zip(found, alike, strict=True)]
         return found
 
     def affine(
         self, function: Function, x: Tensor, value: Tensor, relevance: Tensor, sign: Function
     ) -> Tensor:
         """Pass on: the input is the only one that is no constant."""
-        shape = value.shape
-        _, back = pulled_back(lambda x: x.expand(shape), [x])
-        return back(relevance * sign())[0]
+        return self.passed(relevance, sign).sum_to_size(x.shape)
 
     def passed(self, relevance: Tensor, sign: Function) -> Tensor:
         """Pass on, turned round where the slope is negative."""

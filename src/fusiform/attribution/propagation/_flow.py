@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -50,13 +51,26 @@ def stabilised(value: Tensor, epsilon: float) -> Tensor:
     return torch.copysign(value.new_tensor(epsilon), value).add_(value)
 
 
-def pulled_back(function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
-    """Outputs of a linear function, and the way back through it."""
-    with torch.enable_grad():
-        leaves = [x.detach().requires_grad_() for x in inputs]
-        out = function(*leaves)
+class Linear:
+    """A linear function at some inputs: its outputs, and the way back through it."""
 
-    def back(relevance: Tensor) -> list[Tensor]:
+    def __init__(self, function: Function, inputs: Sequence[Tensor]) -> None:
+        self._function, self._inputs = function, inputs
+
+    @cached_property
+    def _graph(self) -> tuple[Tensor, list[Tensor]]:
+        with torch.enable_grad():
+            leaves = [x.detach().requires_grad_() for x in self._inputs]
+            return self._function(*leaves), leaves
+
+    @property
+    def total(self) -> Tensor:
+        """The outputs."""
+        return self._graph[0].detach()
+
+    def back(self, relevance: Tensor) -> list[Tensor]:
+        """Carry numbers of the outputs back to each input."""
+        if self._function is torch.add and all(x.shape == relevance.shape for x in self._inputs):
+            return [relevance] * len(self._inputs)
+        out, leaves = self._graph
         return list(torch.autograd.grad(out, leaves, relevance.to(out.dtype), retain_graph=True))
-
-    return out.detach(), back

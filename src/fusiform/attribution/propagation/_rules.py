@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from fusiform.attribution.propagation._flow import STABILISER, Flow, Function, pulled_back, stabilised
+from fusiform.attribution.propagation._flow import STABILISER, Flow, Function, Linear, stabilised
 from fusiform.attribution.propagation._weighted import Contributions, Map, Weighted
 from fusiform.errors import NotApplicableError, SpecError, nearest
 
@@ -37,32 +37,35 @@ def _gamma(layer: Weighted, relevance: Tensor, settings: Settings) -> Tensor:
     """A unit is shared out among products to which those of its own sign are added `gamma` times."""
     gamma, parts = settings.gamma, Contributions(layer)
     plus = _positive(layer.offset)
-    up, down = relevance * (layer.value > 0), relevance * (layer.value < 0)
-    up = up / (layer.value + gamma * (parts.positive + plus) + STABILISER)
-    found = parts.from_all(up, gamma)
-    if bool(down.any()):
-        down = down / (layer.value + gamma * (parts.negative + layer.offset - plus) - STABILISER)
-        found = found + parts.from_all(down, 0) + gamma * parts.from_negative(down)
+    up = relevance * (layer.value > 0)
+    up /= (layer.value + gamma * plus + STABILISER).add_(parts.positive, alpha=gamma)
+    found = parts.back_all(up, gamma)
+    if bool((relevance * (layer.value < 0)).any()):
+        down = relevance * (layer.value < 0)
+        down /= (layer.value + gamma * (layer.offset - plus) - STABILISER).sub_(parts.negative, alpha=gamma)
+        found += parts.back_all(down, 0)
+        found += gamma * parts.back(None, down)
     return found
 
 
 def _z_plus(layer: Weighted, relevance: Tensor, settings: Settings) -> Tensor:
     parts = Contributions(layer)
-    return parts.from_positive(relevance / (parts.positive + _positive(layer.offset) + STABILISER))
+    return parts.back(relevance / parts.positive.add_(_positive(layer.offset) + STABILISER))
 
 
 def _alpha_beta(layer: Weighted, relevance: Tensor, settings: Settings) -> Tensor:
-    parts = Contributions(layer)
-    plus = _positive(layer.offset)
-    found = parts.from_positive(settings.alpha * relevance / (parts.positive + plus + STABILISER))
-    if settings.beta:
-        against = parts.negative + (layer.offset - plus) - STABILISER
-        found = found - parts.from_negative(settings.beta * relevance / against)
-    return found
+    alpha, beta, parts = settings.alpha, settings.beta, Contributions(layer)
+    extra = _positive(layer.offset) + STABILISER
+    share = relevance / (parts.positive + extra).mul_(1 / alpha)
+    if not beta:
+        return parts.back(share)
+    # What is negative, products and bias together, is what is positive less the output.
+    against = (parts.positive - layer.value).add_(extra).clamp_(min=STABILISER)
+    return parts.back(share, relevance / against.mul_(1 / beta))
 
 
 def _alpha2_beta1(layer: Weighted, relevance: Tensor, settings: Settings) -> Tensor:
-    return _alpha_beta(layer, relevance, Settings(alpha=2.0, beta=1.0))
+    return _alpha_beta(layer, relevance, Settings())
 
 
 def _by_weights_alone(layer: Weighted, relevance: Tensor, weight: Tensor) -> Tensor:
@@ -184,9 +187,8 @@ class Relevance(Flow):
         self, function: Function, inputs: Sequence[Tensor], value: Tensor, relevance: Tensor
     ) -> Sequence[Tensor]:
         """Share by what each input adds."""
-        _, back = pulled_back(function, inputs)
         share = relevance / stabilised(value, STABILISER)
-        return [x * found for x, found in zip(inputs, back(share), strict=True)]
+        return [x * found for x, found in zip(inputs, Linear(function, inputs).back(share), strict=True)]
 
     def affine(
         self, function: Function, x: Tensor, value: Tensor, relevance: Tensor, sign: Function

@@ -131,59 +131,50 @@ class Weighted:
 class Contributions:
     """Products of inputs and weights, the positive apart from the negative ones.
 
-    Where no input is negative, as behind a rectifier, the positive products are those of positive weights, and one
-    pass forward gives their sum.
+    Where no input is negative, as behind a rectifier, the positive products are those of positive weights: one
+    pass forward gives their sum, and what is left of the output is the sum of the negative ones.
     """
 
     def __init__(self, layer: Weighted) -> None:
         self.layer = layer
-        self._plus = layer.weight.clamp(min=0)
         self.signed = bool(layer.x.amin() < 0)
+        self._plus = layer.weight.clamp(min=0)
         self._x_plus = layer.x.clamp(min=0) if self.signed else layer.x
+        self._x_minus = layer.x.clamp(max=0) if self.signed else None
 
     @cached_property
     def _minus(self) -> Tensor:
         return self.layer.weight.clamp(max=0)
 
     @cached_property
-    def _x_minus(self) -> Tensor:
-        return self.layer.x.clamp(max=0)
-
-    @cached_property
     def positive(self) -> Tensor:
         """Sum of positive products, for every output."""
         out = self.layer.forward(self._x_plus, self._plus)
-        if self.signed:
-            out = out + self.layer.forward(self._x_minus, self._minus)
+        if self._x_minus is not None:
+            out += self.layer.forward(self._x_minus, self._minus)
         return out
 
-    @cached_property
+    @property
     def negative(self) -> Tensor:
-        """Sum of negative products, for every output: what is left of the output."""
-        rest = self.layer.value - self.layer.offset - self.positive
-        # A rest within rounding of 0 would be no denominator.
-        return torch.minimum(rest, self.positive * (-4 * torch.finfo(rest.dtype).eps))
+        """Sum of negative products, for every output, its sign turned."""
+        return (self.positive - self.layer.value).add_(self.layer.offset).clamp_(min=0)
 
-    def from_positive(self, relevance: Tensor) -> Tensor:
-        """Each input's positive products, weighted by numbers of the outputs and summed."""
-        found = self._x_plus * self.layer.transpose(relevance, self._plus)
-        if self.signed:
-            found = found + self._x_minus * self.layer.transpose(relevance, self._minus)
+    def back(self, positive: Tensor | None, negative: Tensor | None = None) -> Tensor:
+        """For every input, its positive and its negative products, each weighted by numbers of the outputs, summed."""
+        found = self._x_plus * self._through(positive, self._plus, negative)
+        if self._x_minus is not None:
+            found += self._x_minus * self._through(negative, self._plus, positive)
         return found
 
-    def from_all(self, relevance: Tensor, more_positive: float) -> Tensor:
-        """Each input's products, the positive ones once and `more_positive` times, weighted and summed."""
-        if self.signed:
-            found = self.layer.x * self.layer.transpose(relevance, self.layer.weight)
-            return found + more_positive * self.from_positive(relevance) if more_positive else found
+    def _through(self, plus: Tensor | None, weight: Tensor, minus: Tensor | None) -> Tensor:
+        parts = [] if plus is None else [self.layer.transpose(plus, weight)]
+        parts += [] if minus is None else [self.layer.transpose(minus, self._minus)]
+        return parts[0] if len(parts) == 1 else parts[0].add_(parts[1])
+
+    def back_all(self, relevance: Tensor, more_positive: float) -> Tensor:
+        """For every input, all its products, the positive ones `more_positive` times more, weighted and summed."""
         weight = self.layer.weight
-        return self.layer.x * self.layer.transpose(
-            relevance, weight + more_positive * self._plus if more_positive else weight
-        )
-
-    def from_negative(self, relevance: Tensor) -> Tensor:
-        """Each input's negative products, weighted by numbers of the outputs and summed."""
-        found = self._x_plus * self.layer.transpose(relevance, self._minus)
-        if self.signed:
-            found = found + self._x_minus * self.layer.transpose(relevance, self._plus)
-        return found
+        if not self.signed:
+            return self.layer.x * self.layer.transpose(relevance, weight + more_positive * self._plus)
+        found = self.layer.x * self.layer.transpose(relevance, weight)
+        return found.add_(self.back(relevance), alpha=more_positive)

@@ -44,8 +44,6 @@ _LISTED = ("SUBJECT_ID", "MASK_ID", "ORIGINAL_BASENAME")
 class _InpaintedImages(WrappedSource):
     """Images with the mask of what was replaced, which originals do not have."""
 
-    parts = (INPAINTED,)
-
     def __init__(
         self,
         source: StoredImages,
@@ -80,14 +78,12 @@ class _InpaintedImages(WrappedSource):
 
 
 @reader("inpainting", example="PATH")
-def open_inpainting(
-    path: Path, *, regions: tuple[str, ...] = _PLAYED, listed: str | None = None
-) -> FaceSet:
-    """Open the inpainting game's dataset as published, unpacked: ``IJBC/subj-1244.csv`` and ``IJBC/aligned/1244/img/...``.
+def open_inpainting(path: Path, *, regions: tuple[str, ...] = _PLAYED, listed: str | None = None) -> FaceSet:
+    r"""Open the inpainting game's dataset as published, unpacked: ``IJBC/subj-1244.csv`` and ``IJBC/aligned/1244/img/...``.
 
     Of each image of a subject, ``aligned/SUBJECT/img/NUMBER/inpainted/`` holds for each region ``00002_truth.png`` (the
     original), ``00002_out_0.png`` (the region inpainted) and ``00002_mask.png``. An original is opened once. The set is made
-    for `fusiform.faces.inpainting_game`.
+    for `fusiform.faces.InpaintingGame`.
 
     Parameters
     ----------
@@ -121,7 +117,7 @@ def open_inpainting(
     >>> import tempfile
     >>> from PIL import Image
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "subj-7.csv").write_text("SUBJECT_ID,ORIGINAL_FILE,TRIPLET_SET\\n7,img/1.jpg,PROBE\\n")
+    ...     _ = Path(folder, "subj-7.csv").write_text("SUBJECT_ID,ORIGINAL_FILE,TRIPLET_SET\n7,img/1.jpg,PROBE\n")
     ...     inner = Path(folder, "aligned", "7", "img", "1", "inpainted")
     ...     inner.mkdir(parents=True)
     ...     for name in ("truth", "out_0", "mask"):
@@ -213,7 +209,12 @@ def _numbers(regions: Sequence[str]) -> list[int]:
 
 
 def _root(path: Path) -> Path:
-    places = (path, path / "IJBC", path / "inpainting-game" / "IJBC", path / "data" / "inpainting-game" / "IJBC")
+    places = (
+        path,
+        path / "IJBC",
+        path / "inpainting-game" / "IJBC",
+        path / "data" / "inpainting-game" / "IJBC",
+    )
     root = next((place for place in places if any(place.glob("subj-*.csv"))), None)
     if root is None:
         raise DataError(

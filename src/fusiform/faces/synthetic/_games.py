@@ -98,7 +98,9 @@ def inpainting_triplets(
         raise SpecError("The inpainting game needs at least one part to replace; got none.")
     for part in parts:
         if part not in PART_FACTORS:
-            raise SpecError(f"Synthetic faces have no part '{part}' to replace; {nearest(part, PART_FACTORS)}")
+            raise SpecError(
+                f"Synthetic faces have no part '{part}' to replace; {nearest(part, PART_FACTORS)}"
+            )
     each = 1 + mates
     drawn: list[pd.DataFrame] = [pd.DataFrame()] * n
     for k, part in enumerate(dict.fromkeys(parts)):
@@ -106,8 +108,12 @@ def inpainting_triplets(
         if not mine:
             continue
         plan = read_plan(_CLEAR | UNCOVERED.get(part, {}), None, None)
-        originals = _towards(draw([(i, j) for i in mine for j in range(each)], seed, True, plan), MAX_YAW_DEG / 2)
-        others = draw([(donors * i + d, 0) for i in mine for d in range(donors)], fresh_seed(seed, 20 + k), True, plan)
+        originals = _towards(
+            draw([(i, j) for i in mine for j in range(each)], seed, True, plan), MAX_YAW_DEG / 2
+        )
+        others = draw(
+            [(donors * i + d, 0) for i in mine for d in range(donors)], fresh_seed(seed, 20 + k), True, plan
+        )
         names = list(PART_FACTORS[part])
         for at, i in enumerate(mine):
             own = originals.iloc[at * each : (at + 1) * each].reset_index(drop=True)
@@ -190,7 +196,9 @@ def _moods(named: Sequence[str]) -> list[str]:
             raise SpecError(f"There is no expression '{mood}'; {nearest(str(mood), EXPRESSIONS)}")
         shown = EXPRESSIONS[mood]
         if not set(shown) & set(_UPPER) or not set(shown) & set(_LOWER):
-            raise SpecError(f"'{mood}' does not show at both eyes and mouth, so the two cannot disagree about it.")
+            raise SpecError(
+                f"'{mood}' does not show at both eyes and mouth, so the two cannot disagree about it."
+            )
     if len(set(moods)) != len(moods) or len(moods) < 2:
         raise SpecError(f"Expressions that can disagree are two or more, all different; got {moods}.")
     return moods
@@ -234,7 +242,8 @@ def expressions(
     >>> table.groupby("class").size().to_dict(), (table.eyes_expression == "neutral").sum()
     ({'sadness': 3, 'surprise': 3}, np.int64(2))
     """
-    n, seed, moods = check_count("n", n, 1), check_count("seed", seed, 0), _moods(moods)
+    n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
+    moods = _moods(moods)
     places = [shown] if isinstance(shown, str) else list(shown)
     for place in places:
         if place not in _SHOWN:
@@ -242,11 +251,11 @@ def expressions(
     if not places:
         raise SpecError("An expression must show somewhere; got no place.")
     order = np.random.default_rng(np.random.SeedSequence([seed, 18])).permutation(n)
-    mood = [moods[k % len(moods)] for k in order]
+    shows = [moods[k % len(moods)] for k in order]
     place = [places[k // len(moods) % len(places)] for k in order]
-    upper = [m if p != "mouth" else "neutral" for m, p in zip(mood, place, strict=True)]
-    lower = [m if p != "eyes" else "neutral" for m, p in zip(mood, place, strict=True)]
-    return _expressive(n, upper, lower, seed, mood)
+    upper = [m if p != "mouth" else "neutral" for m, p in zip(shows, place, strict=True)]
+    lower = [m if p != "eyes" else "neutral" for m, p in zip(shows, place, strict=True)]
+    return _expressive(n, upper, lower, seed, shows)
 
 
 def conflicts(n: int, moods: Sequence[str] = ("surprise", "sadness"), *, seed: int = 0) -> pd.DataFrame:
@@ -278,7 +287,8 @@ def conflicts(n: int, moods: Sequence[str] = ("surprise", "sadness"), *, seed: i
     >>> conflicts(2)[["eyes_expression", "mouth_expression"]].values.tolist()
     [['sadness', 'surprise'], ['surprise', 'sadness']]
     """
-    n, seed, moods = check_count("n", n, 1), check_count("seed", seed, 0), _moods(moods)
+    n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
+    moods = _moods(moods)
     ordered = [(a, b) for a in moods for b in moods if a != b]
     order = np.random.default_rng(np.random.SeedSequence([seed, 19])).permutation(n)
     chosen = [ordered[k % len(ordered)] for k in order]
@@ -307,12 +317,14 @@ def without(table: pd.DataFrame, what: str) -> list[pd.DataFrame]:
     [['nose_1', 'nose_0']]
     """
     if what in ("eyes_expression", "mouth_expression"):
-        names = _UPPER if what == "eyes_expression" else _LOWER
-        return [table.assign(**dict.fromkeys(names, 0.0), **{what: "neutral"})]
+        side = _UPPER if what == "eyes_expression" else _LOWER
+        return [table.assign(**dict.fromkeys(side, 0.0), **{what: "neutral"})]
     part = str(table["class"].iloc[0]).rpartition("_")[0]
     names = PART_FACTORS.get(part, ("glasses",))
-    values = pd.DataFrame({name: check(table)[name] for name in names}).groupby(table["class"].to_numpy()).first()
-    own = values.index.get_indexer(table["class"])
+    values = (
+        pd.DataFrame({name: check(table)[name] for name in names}).groupby(table["class"].to_numpy()).first()
+    )
+    own = values.index.get_indexer(pd.Index(table["class"]))
     others = []
     for step in range(1, len(values)):
         turned = (own + step) % len(values)

@@ -177,7 +177,10 @@ def _another(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.DataFra
     out, missing, start = own.copy(), np.arange(len(own)), 0
     while len(missing):
         donors = draw(
-            [(start + i, 0) for i in range(len(missing))], fresh_seed(seed, 10), True, read_plan(None, None, None)
+            [(start + i, 0) for i in range(len(missing))],
+            fresh_seed(seed, 10),
+            True,
+            read_plan(None, None, None),
         )
         donors.index = pd.Index(missing)
         start += len(missing)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from fusiform.errors import SpecError
 from fusiform.networks.training._recipe import Recipe
 from fusiform.networks.training._train import train
 from fusiform.runs import Progress
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _NETWORK = "resnet10?width=8&variant=small"
 _TEST_SEED = 1_000_003
 _N_TEST = 200
+_LEAST = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,7 @@ def ground_truth_network(
     """
     from fusiform.faces import confined_faces
 
+    _check_count(n)
     # One set, split: what tells the classes apart is drawn anew for every set.
     faces = confined_faces(n + _N_TEST, part, classes=classes, size=size, seed=seed)
     learnt, test = faces.subset(slice(n)), faces.subset(slice(n, None))
@@ -154,11 +157,19 @@ def expression_network(
     """
     from fusiform.faces import expression_faces
 
+    _check_count(n)
     faces = expression_faces(n, moods, size=size, seed=seed)
     test = expression_faces(_N_TEST, moods, size=size, seed=seed + _TEST_SEED)
     return _trained(
         faces, test, ("eyes_expression", "mouth_expression"), size, epochs, shuffled, seed, out, progress
     )
+
+
+def _check_count(n: int) -> None:
+    if isinstance(n, bool) or not isinstance(n, int) or n < _LEAST:
+        raise SpecError(
+            f"A ground-truth network needs an int of at least {_LEAST} training faces; got {n!r}."
+        )
 
 
 def _trained(
@@ -201,7 +212,10 @@ def _trained(
     labels = torch.tensor([(network.card.classes or ()).index(name) for name in test.table["class"]])
     with torch.no_grad():
         said = torch.cat(
-            [network(network.prepare(test.images(rows))).argmax(dim=1) for rows in np.array_split(np.arange(len(test)), 4)]
+            [
+                network(network.prepare(test.images(rows))).argmax(dim=1)
+                for rows in np.array_split(np.arange(len(test)), 4)
+            ]
         )
     return GroundTruth(
         network=network,

@@ -12,8 +12,8 @@ from torch import Tensor
 from fusiform.errors import DataError, FusiformError
 from fusiform.faces import (
     FaceSet,
+    InpaintingGame,
     group_faces,
-    inpainting_game,
     open_faces,
     part_masks,
     part_sources,
@@ -34,6 +34,7 @@ class Game:
     """The inpainting game of one network: the triplets it plays, and how many it does not, by part."""
 
     task: Task
+    target: Contrast
     inpainted: Float[Tensor, "n c h w"]
     masks: Bool[Tensor, "n h w"]
     parts: tuple[str, ...]
@@ -141,20 +142,20 @@ def _game(net: FaceNetwork, request: AttributionRequest, given: FaceSet | None) 
         raise DataError("The inpainting game is for verifiers: a probe is told from another identity.")
     if given is None:
         given = synthetic_inpainting(
-            request.triplets, mates=1, size=max(64, *net.card.input_size), seed=request.seed
+            request.triplets, mates=2, size=max(64, *net.card.input_size), seed=request.seed
         )
     faces, _ = frame_faces(net, given, request.align)
-    game = inpainting_game(faces.resized(net.card.input_size))
+    game = InpaintingGame.of(faces.resized(net.card.input_size))
     if len(game) > request.triplets:
         order = np.random.default_rng([request.seed, 3]).permutation(len(game))[: request.triplets]
         game = game.subset(np.sort(order))
-    used = sorted({int(row) for rows in game.triplets["mates"] for row in rows})
-    used = sorted({*used, *(int(row) for rows in game.triplets["inpainted_nonmates"] for row in rows)})
-    embedded = torch.zeros(len(game.faces), 1)
+    references = [*game.triplets["mates"], *game.triplets["inpainted_nonmates"]]
+    used = sorted({int(row) for rows in references for row in rows})
     found = embeddings(net, game.faces, indices=np.array(used))
     embedded = torch.zeros(len(game.faces), found.shape[1])
     embedded[used] = found
-    target = Contrast(*game.references(embedded))
+    mates, nonmates = game.references(embedded)
+    target = Contrast(mates, nonmates)
     x, inpainted = (net.prepare(game.images(role)) for role in ("probe", "inpainted_probe"))
     masks, parts = game.masks(), game.triplets["part"].astype(str).to_numpy()
     with torch.no_grad():
@@ -173,7 +174,9 @@ def _game(net: FaceNetwork, request: AttributionRequest, given: FaceSet | None) 
         subjects,
     )
     kept = tuple(parts[rows.numpy()].tolist())
-    return Game(task.take(rows), inpainted[rows], masks[rows], kept, dropped)
+    return Game(
+        task.take(rows), Contrast(mates[rows], nonmates[rows]), inpainted[rows], masks[rows], kept, dropped
+    )
 
 
 def _canonical(bench: Bench, request: AttributionRequest) -> None:

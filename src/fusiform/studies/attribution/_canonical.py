@@ -6,11 +6,11 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from fusiform.evaluation import summarise
-from fusiform.faces import canonical_face, canonical_parts, to_canonical
+from fusiform.attribution.canonical import canonical_model_saliency
+from fusiform.faces import to_canonical
 from fusiform.runs import Run, atomic_write
 from fusiform.studies.attribution._bench import Bench
-from fusiform.studies.attribution._measure import Sheet
+from fusiform.studies.attribution._measure import Sheet, records
 
 SIZE = 64
 FOLDER = "maps"
@@ -19,31 +19,25 @@ FOLDER = "maps"
 def add_canonical(sheet: Sheet, run: Run, bench: Bench, number: int, maps: Tensor, seed: int) -> None:
     """Write the canonical model saliency maps of a method, and rows of the parts' shares.
 
-    Each image's map is scaled to a sum of absolute values of 1 over what is visible of the canonical face; a part's share is
-    that of the positive values.
+    Each image's map is scaled to a sum of absolute values of 1 over what is visible of the canonical face, so that images
+    count alike.
     """
     if bench.landmarks is None:
         return
     task = bench.tasks[0]
     every = np.unique(np.concatenate(list(bench.groups.values())))
     carried, visible = to_canonical(maps[every].detach().cpu(), bench.landmarks[every], SIZE)
-    values = torch.where(visible, carried, 0)
-    scaled = values / values.abs().sum(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
-    positive = scaled.clamp(min=0)
-    parts, face = canonical_parts(SIZE), canonical_face(SIZE).face
+    mass = torch.where(visible, carried, 0).abs().sum(dim=(1, 2), keepdim=True)
+    scaled = carried / torch.where(mass > 0, mass, 1)
     people = np.array(task.identities, dtype=object)
     for name, rows in bench.groups.items():
         at = np.searchsorted(every, rows)
-        for part, mask in parts.items():
-            share = (positive[at] * mask).sum(dim=(1, 2)) / positive[at].sum(dim=(1, 2))
-            found = summarise(share, people[rows], seed=seed)
-            area = float((mask & face).sum() / face.sum())
-            sheet.add(
-                "canonical", task.name, group=name, part=part, share=found.value, lower=found.lower,
-                upper=found.upper, area=area, n=found.n,
-            )  # fmt: skip
+        found = canonical_model_saliency(scaled[at], visible[at], identities=people[rows].tolist(), seed=seed)
+        for row in records(found.table[found.table["metric"] == "share"]):
+            said = {k: row[k] for k in ("part", "lower", "upper", "n")}
+            sheet.add("canonical", task.name, group=name, share=row["value"], area=row["chance"], **said)
         file = f"canonical{number}_{sheet.method.name}_{_plain(name)}.npy"
-        write_map(run, file, _mean(scaled[at], visible[at]))
+        write_map(run, file, found.maps[0].numpy())
         sheet.add("canonical_maps", task.name, group=name, file=file, n=len(rows))
 
 
@@ -51,13 +45,6 @@ def write_map(run: Run, file: str, values: Float[ndarray, "h w"]) -> None:
     """Write a map into the run's folder of maps."""
     with atomic_write(run.path / FOLDER / file) as part, part.open("wb") as out:
         np.save(out, values.astype(np.float32))
-
-
-def _mean(scaled: Float[Tensor, "n s s"], visible: Tensor) -> Float[ndarray, "s s"]:
-    """Mean over the images in which a place is visible; NaN where it is in none."""
-    seen = visible.sum(dim=0)
-    total = (scaled * visible).sum(dim=0)
-    return torch.where(seen > 0, total / seen.clamp(min=1), torch.nan).numpy()
 
 
 def _plain(name: str) -> str:

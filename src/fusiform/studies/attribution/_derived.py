@@ -49,8 +49,9 @@ def compared(measures: pd.DataFrame, values: pd.DataFrame, *, seed: int = 0) -> 
     [0.2, 'random']
     """
     out = measures.copy()
+    each = dict(iter(values.groupby(_KEY, sort=False)))
     for key, rows in out.groupby(_KEY, sort=False):
-        own = values[(values[_KEY] == key).all(axis=1)]
+        own = each.get(key, values.iloc[:0])
         wide = own.pivot_table(index=["image_id", "identity"], columns="method", values="value", dropna=False)
         bases = rows[rows["baseline_map"].fillna(False)].set_index("method")
         chance = bases["value"].get("random", np.nan)
@@ -67,7 +68,7 @@ def _beaten(row: pd.Series, bases: pd.DataFrame, wide: pd.DataFrame, seed: int) 
             continue
         if row["method"] in wide and kind in wide:
             gap = sign * (wide[row["method"]] - wide[kind])
-            people = wide.index.get_level_values("identity")
+            people = wide.index.get_level_values("identity").to_numpy()
             won = summarise(gap.to_numpy(dtype=float), people, seed=seed).lower > 0
         else:
             base = bases.loc[kind]

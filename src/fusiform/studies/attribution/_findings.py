@@ -102,6 +102,20 @@ def _share(flags: Iterable[bool]) -> Estimate:
     return Estimate(*cluster_intervals(terms, np.arange(len(found)), lambda s: s[:, 0] / s[:, 1]))
 
 
+def _estimates(rows: pd.DataFrame) -> list[Estimate]:
+    return [Estimate(*row) for row in rows[["value", "lower", "upper"]].to_numpy(dtype=float).tolist()]
+
+
+def _apart(rows: pd.DataFrame, larger: str, smaller: str) -> tuple[Estimate, Estimate, str]:
+    """Two methods' estimates, and whether the first lies above the second, interval beyond interval."""
+    rows = rows[rows["value"].notna()]
+    if larger not in rows.index or smaller not in rows.index:
+        raise NotMeasured("one of the two was not measured")
+    first, second = _estimates(rows.loc[[larger, smaller]])
+    verdict = HOLDS if first.lower > second.upper else FAILS if first.upper <= second.lower else UNCLEAR
+    return first, second, verdict
+
+
 def _listed(names: Iterable[str], none: str = "none") -> str:
     return ", ".join(names) or none
 
@@ -181,7 +195,7 @@ def _invariance(evidence: Evidence) -> tuple[str, str]:
     rows = rows[rows.index.isin(PERTURBATION)]
     if not len(rows):
         raise NotMeasured("no perturbation method was measured")
-    verdicts = [Estimate(r.value, r.lower, r.upper).below(0.01) for r in rows.itertuples()]
+    verdicts = [each.below(0.01) for each in _estimates(rows)]
     worst = rows["value"].idxmax()
     return f"Largest difference {100 * rows['value'].max():.2g}%, by {worst}.", every(verdicts)
 
@@ -197,7 +211,7 @@ def _complete(evidence: Evidence) -> tuple[str, str]:
     rows = rows[rows.index.isin(("shapley_sampling", "kernel_shap", "integrated_gradients"))]
     if not len(rows):
         raise NotMeasured("none of them was measured")
-    verdicts = [Estimate(r.value, r.lower, r.upper).below(0.05) for r in rows.itertuples()]
+    verdicts = [each.below(0.05) for each in _estimates(rows)]
     said = "; ".join(f"{name} {100 * row.value:.2g}%" for name, row in rows.iterrows())
     return f"Errors: {said}.", every(verdicts)
 
@@ -258,14 +272,8 @@ def _more(
 def _excitation(evidence: Evidence) -> tuple[str, str]:
     rows = evidence.rows("descriptors")
     rows = rows[rows["metric"] == "covered_area"].set_index("method")
-    names = ("excitation_backprop", "contrastive_excitation_backprop")
-    if any(name not in rows.index or pd.isna(rows.loc[name, "value"]) for name in names):
-        raise NotMeasured("one of the two was not measured")
-    plain, contrastive = (rows.loc[name] for name in names)
-    said = f"Half of the map lies on {100 * plain['value']:.0f}% and {100 * contrastive['value']:.0f}% of the image."
-    if plain["lower"] > contrastive["upper"]:
-        return said, HOLDS
-    return said, FAILS if plain["upper"] <= contrastive["lower"] else UNCLEAR
+    plain, contrastive, verdict = _apart(rows, "excitation_backprop", "contrastive_excitation_backprop")
+    return f"Half of the map lies on {plain.percent()} and {contrastive.percent()} of the image.", verdict
 
 
 # where decisions look ---------------------------------------------------------------------------------
@@ -305,13 +313,8 @@ def _triangle(evidence: Evidence) -> tuple[str, str]:
 def _conflict(evidence: Evidence) -> tuple[str, str]:
     rows = evidence.rows("conflict", everywhere=True)
     rows = rows[rows["part"] == "both"].set_index("method")
-    if any(name not in rows.index or pd.isna(rows.loc[name, "value"]) for name in ("occlusion", "grad_cam")):
-        raise NotMeasured("one of the two was not measured")
-    good, poor = rows.loc["occlusion"], rows.loc["grad_cam"]
-    said = f"Hit rates {100 * good['value']:.0f}% by Occlusion, {100 * poor['value']:.0f}% by Grad-CAM."
-    if good["lower"] > poor["upper"]:
-        return said, HOLDS
-    return said, FAILS if good["upper"] <= poor["lower"] else UNCLEAR
+    good, poor, verdict = _apart(rows, "occlusion", "grad_cam")
+    return f"Hit rates {good.percent()} by Occlusion, {poor.percent()} by Grad-CAM.", verdict
 
 
 @finding(

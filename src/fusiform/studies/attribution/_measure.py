@@ -142,7 +142,7 @@ class Measured:
     # measures of maps ---------------------------------------------------------------------------------
 
     def _curves(self, task: Task, maps: Tensor) -> None:
-        how = {"memory_gb": self.memory_gb}
+        how: dict[str, Any] = {"memory_gb": self.memory_gb}
         codes = pd.factorize(np.asarray(task.identities, dtype=object))[0]
         pixels = maps.shape[1] * maps.shape[2]
         for kind, flip in (("deletion", evaluation.deletion), ("insertion", evaluation.insertion)):
@@ -213,29 +213,27 @@ class Measured:
                     )
 
     def _inpainting(self) -> None:
-        game = self.bench.game
-        if game is None or not len(game.task):
+        game, name = self.bench.game, "contrast"
+        if game is None or not len(game.task) or name not in self.maps:
             return
-        name = "contrast"
         with self.sheet.trying(name, "inpainting game"):
             maps = self._made(game.task)
             found = evaluation.inpainting_game(
-                self.net, game.task.x, game.task.target, maps, game.inpainted, game.masks,
+                self.net, game.task.x, game.target, maps, game.inpainted, game.masks,
                 parts=game.parts, groups=game.task.identities, levels=self.request.steps, seed=self.seed,
                 memory_gb=self.memory_gb,
             )  # fmt: skip
             people = len(set(game.task.identities))
-            for row in found.table.itertuples():
-                part = str(row.part)
+            for row in records(found.table):
+                part, rate, value = row["part"], row["false_alarm_rate"], row["value"]
+                lower, upper = row["lower"], row["upper"]
                 dropped = sum(game.dropped.values()) if part == "all" else game.dropped.get(part, 0)
                 self.sheet.add(
-                    "inpainting", name, part=part, played=int(row.n), dropped=dropped,
-                    false_alarm_rate=float(row.false_alarm_rate), probability=float(row.value),
-                    lower=float(row.lower), upper=float(row.upper),
+                    "inpainting", name, part=part, played=row["n"], dropped=dropped, false_alarm_rate=rate,
+                    probability=value, lower=lower, upper=upper,
                 )  # fmt: skip
                 if part == "all":
-                    summary = (float(row.value), float(row.lower), float(row.upper), int(row.n))
-                    self.sheet.measure(name, _FALSE_ALARMS[round(row.false_alarm_rate, 6)], summary, people)
+                    self.sheet.measure(name, _FALSE_ALARMS[rate], (value, lower, upper, row["n"]), people)
 
     # measures that make maps again and again ----------------------------------------------------------
 
@@ -280,12 +278,12 @@ class Measured:
         table = table[table["metric"] == "relative_difference"]
         tried = table[table["value"].notna()]
         if not len(tried):
-            why = "; ".join(f"{row.variant}: {row.note}" for row in table.itertuples())
+            why = "; ".join(f"{row['variant']}: {row['note']}" for row in records(table))
             self.sheet.add("skipped", task.name, reason=f"implementation_invariance: {why}")
             return
-        worst = tried.loc[tried["value"].idxmax()]
-        told = [f"{r.variant} {'equal' if r.equal else 'not equal'}" for r in tried.itertuples()]
-        told += [f"{r.variant} not tried" for r in table[table["value"].isna()].itertuples()]
+        worst = tried.sort_values("value").iloc[-1]
+        told = [f"{r['variant']} {'equal' if r['equal'] else 'not equal'}" for r in records(tried)]
+        told += [f"{name} not tried" for name in table.loc[table["value"].isna(), "variant"]]
         note = f"worst of the copies; {', '.join(told)}"
         self._measured(task, "implementation_invariance", worst, note)
 
@@ -317,14 +315,16 @@ class Measured:
 def add_sanity(sheet: Sheet, target: str, table: pd.DataFrame, kind: str) -> None:
     """Rows of `sanity` from a table of randomisation; the verdict stands where all is random."""
     deepest = table["depth"].max()
-    for row in table.itertuples():
-        judged = kind != "independent" and row.depth == deepest and row.metric == "spearman_absolute"
-        passes = bool(row.passed) if judged and not pd.isna(row.passed) else None
-        sheet.add(
-            "sanity", target, kind=kind, layer=str(row.layer), depth=int(row.depth), metric=str(row.metric),
-            value=float(row.value), lower=float(row.lower), upper=float(row.upper), n=int(row.n), passes=passes,
-            criterion=SANITY if judged else "",
-        )  # fmt: skip
+    for row in records(table):
+        judged = kind != "independent" and row["depth"] == deepest and row["metric"] == "spearman_absolute"
+        passes = bool(row["passed"]) if judged and row["n"] else None
+        said = {k: row[k] for k in ("layer", "depth", "metric", "value", "lower", "upper", "n")}
+        sheet.add("sanity", target, kind=kind, passes=passes, criterion=SANITY if judged else "", **said)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table by column, as plain Python values."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _ratio(sums: ndarray) -> ndarray:

@@ -18,7 +18,7 @@ Use = Literal["full", "light"]
 
 # Evaluations of the network a map are moderate: the study compares methods at about the same cost, not at their best.
 _FULL: dict[str, dict[str, Any]] = {
-    "rise": {"n_masks": 256},
+    "rise": {"n_masks": 192},
     "dise": {"n_masks": 128},
     "shapley_sampling": {"samples": 8, "n_parts": 16},
     "kernel_shap": {"samples": 128, "n_parts": 16},
@@ -29,11 +29,11 @@ _FULL: dict[str, dict[str, Any]] = {
 }
 # Where maps are made again and again.
 _LIGHT: dict[str, dict[str, Any]] = {
-    "rise": {"n_masks": 64},
-    "dise": {"n_masks": 48},
-    "shapley_sampling": {"samples": 4, "n_parts": 12},
-    "kernel_shap": {"samples": 48, "n_parts": 12},
-    "lime": {"samples": 48, "n_parts": 12},
+    "rise": {"n_masks": 48},
+    "dise": {"n_masks": 32},
+    "shapley_sampling": {"samples": 4, "n_parts": 9},
+    "kernel_shap": {"samples": 32, "n_parts": 9},
+    "lime": {"samples": 32, "n_parts": 9},
     "score_cam": {"channels": 16},
     "smoothgrad": {"samples": 8},
     "integrated_gradients": {"steps": 16},
@@ -59,6 +59,7 @@ class Competitor:
 
     name: str
     baseline_map: bool = False
+    quick: bool = False
 
     @property
     def family(self) -> Family | Literal["baseline map"]:
@@ -78,6 +79,7 @@ class Competitor:
         """Options at an input size, without what belongs to the images."""
         if self.baseline_map:
             return {}
+        use = "light" if self.quick else use
         if self.name in _WINDOWS:
             side = max(1, min(size) // (7 if use == "full" else 4))
             return {"window": side, "stride": max(1, side // 2) if use == "full" else side}
@@ -119,6 +121,8 @@ def _of_pair(net: FaceNetwork, target: Similarity, pair: Tensor) -> Similarity:
     return Similarity(reference)
 
 
-def competitors(names: tuple[str, ...]) -> list[Competitor]:
+def competitors(names: tuple[str, ...], *, quick: bool = False) -> list[Competitor]:
     """The methods of these names, and all baseline maps first: what others are held against."""
-    return [Competitor(kind, True) for kind in BASELINE_MAPS] + [Competitor(name) for name in names]
+    return [Competitor(kind, True) for kind in BASELINE_MAPS] + [
+        Competitor(name, quick=quick) for name in names
+    ]

@@ -43,15 +43,16 @@ class AttributionRequest(StudyRequest):
     truth_images : int
         Images of each of these tasks.
     quick : bool
-        Little of everything, for a first look: few images and masks, one task with a known answer, trained shortly.
+        Little of everything, for a first look: few images and masks, one task with a known answer, trained shortly,
+        and no conflict faces.
     """
 
     network: tuple[str, ...]
     methods: tuple[str, ...] | None = None
     images: int = 24
     triplets: int = 40
-    few: int = 8
-    steps: int = 20
+    few: int = 6
+    steps: int = 16
     parts: tuple[str, ...] = ("eyes", "nose", "mouth")
     inpainting: str | None = None
     masked_faces: str | None = None

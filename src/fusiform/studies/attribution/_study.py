@@ -99,7 +99,7 @@ def study_attribution(
         overwrite=overwrite,
         not_compared=BUDGETS,
     )
-    methods = competitors(request.methods or METHODS)
+    methods = competitors(request.methods or METHODS, quick=request.quick)
     return Work(run, request, progress).go(subjects, opened_faces, masked, played, methods)
 
 

@@ -243,7 +243,7 @@ def settings(methods: Sequence[Competitor], subjects: Sequence[Subject]) -> list
         if family == "perturbation":
             explains = "probability (of a match or class) where there is one"
         for use in ("full", "light"):
-            options = method.options(use, size)  # type: ignore[arg-type]
+            options = method.options(use, size)
             told = ", ".join(f"{k}={v}" for k, v in options.items()) or "defaults"
             rows.append(own | {"family": family, "use": use, "options": told, "explains": explains})
     return rows
