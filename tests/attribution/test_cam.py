@@ -20,6 +20,13 @@ CAMS = ("grad_cam", "grad_cam_plus_plus", "score_cam")
 FIRST, SECOND = torch.randn(2, 2, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def wrapped(module, size=(16, 16)):
     return FaceNetwork(module.double(), NetworkCard(name="tiny", input_size=size))
 

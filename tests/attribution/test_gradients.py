@@ -18,6 +18,13 @@ from fusiform.targets import Activation, Contrast, Logit, MatchProbability, Prob
 KINDS = ("plain", "residual", "prelu", "max_feature_map")
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def targets():
     first, second = torch.randn(2, 2, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     return [

@@ -18,6 +18,13 @@ from fusiform.targets import Activation, Contrast, Logit, Similarity
 METHODS = {"guided_backpropagation": "guided", "deconvolution": "deconvolution"}
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def wrapped(module, size=(6, 5)):
     return FaceNetwork(module.double(), NetworkCard(name="tiny", input_size=size))
 

@@ -15,6 +15,13 @@ from fusiform.networks import FaceNetwork, NetworkCard
 from fusiform.targets import Activation, Logit
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def wrapped(module, size=(33, 41)):
     return FaceNetwork(module.double(), NetworkCard(name="tiny", input_size=size))
 

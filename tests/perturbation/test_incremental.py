@@ -220,7 +220,7 @@ def test_any_geometry(data):
     conv = nn.Conv2d(
         3, 6, kernel, (draw(1, 5), draw(1, 3)), (draw(0, 3), draw(0, 3)), dilation, groups=data.draw(st.sampled_from([1, 3]))
     )  # fmt: skip
-    module = nn.Sequential(conv, nn.ReLU(inplace=True))
+    module = nn.Sequential(conv, nn.LeakyReLU(0.5, inplace=True))
     if data.draw(st.booleans()):
         size = draw(1, 3)
         module.append(nn.MaxPool2d(size, draw(1, 4), draw(0, size // 2), ceil_mode=data.draw(st.booleans())))
@@ -261,6 +261,19 @@ def test_any_target_and_its_rows(never_whole):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-11)
         row = target.rows(torch.tensor([1]))
         assert incremental_scores(net, row, x[1:2], windows, base[1:2]).equal(found[1:2])
+
+
+def test_autocast(never_whole):
+    net, x = built("residual"), images(2).float()
+    net.module.float()
+    windows = Windows((SIDE, SIDE), (8, 8), (8, 8))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = incremental_scores(net, Logit(2), x, windows, torch.zeros_like(x))
+        wanted = one_at_a_time(net, Logit(2), x, windows, torch.zeros_like(x))
+    assert wanted.dtype == torch.bfloat16
+    torch.testing.assert_close(found, wanted.float(), rtol=0.02, atol=0.02)
+    exact = incremental_scores(net, Logit(2), x, windows, torch.zeros_like(x))
+    assert not found.equal(exact)
 
 
 def test_all_is_left_as_it_was(never_whole):

@@ -40,6 +40,18 @@ Of a study of planted bias:
 * `planted_counts`: units, regions, accuracies and top images over the strength of the bias.
 * `planted_probabilities`, `planted_biased`: what units of every stage prefer.
 
+Of a study of attribution:
+
+* `attribution_matrix`: methods by measures, coloured by rank, beside maps that know nothing of the network.
+* `attribution_dots`, `attribution_grid`: values with intervals, and values by part of the face, of every method.
+* `attribution_curves`, `attribution_sanity`: deletion and insertion; how alike maps stay while weights are drawn anew.
+* `draw_canonical`: a map on the outline of the canonical face.
+
+Of attribution maps:
+
+* `draw_map`, `map_scale`, `draw_map_scale`, `map_sheet`: signed maps over their images, as pictures.
+* `explained_scores`, `explained_parts`: a similarity beside its threshold, and what parts of the face contribute.
+
 `contact_sheet` draws many images on one page, as a picture for a file instead.
 
 What is drawn is selected by `fusiform.plotting.tables`; colours and the figures' look are in
@@ -47,6 +59,12 @@ What is drawn is selected by `fusiform.plotting.tables`; colours and the figures
 """
 
 from fusiform.plotting import style, tables
+from fusiform.plotting._attribution_study import attribution_grid, attribution_matrix
+from fusiform.plotting._attribution_study_dots import attribution_dots
+from fusiform.plotting._attribution_study_lines import attribution_curves, attribution_sanity
+from fusiform.plotting._attribution_study_maps import draw_canonical
+from fusiform.plotting._attribution_explain import explained_parts, explained_scores
+from fusiform.plotting._attribution_maps import draw_map, draw_map_scale, map_scale, map_sheet
 from fusiform.plotting._best import best_layers
 from fusiform.plotting._best_units import average_accuracies, best_units
 from fusiform.plotting._conditions import confounded_values, geometry_over_depth, selectivity_over_depth
@@ -89,6 +107,11 @@ __all__ = [
     "ablation_drops",
     "accuracy_over_depth",
     "attribute_histograms",
+    "attribution_curves",
+    "attribution_dots",
+    "attribution_grid",
+    "attribution_matrix",
+    "attribution_sanity",
     "average_accuracies",
     "best_layers",
     "best_units",
@@ -102,7 +125,12 @@ __all__ = [
     "dissection_concepts",
     "dissection_coverage",
     "dissection_regions",
+    "draw_canonical",
+    "draw_map",
+    "draw_map_scale",
     "example_faces",
+    "explained_parts",
+    "explained_scores",
     "expressivity_and_error",
     "expressivity_by_attribute",
     "expressivity_by_estimator",
@@ -117,6 +145,8 @@ __all__ = [
     "gained_depths",
     "geometry_over_depth",
     "layer_attribute_heatmap",
+    "map_scale",
+    "map_sheet",
     "planted_biased",
     "planted_counts",
     "planted_probabilities",

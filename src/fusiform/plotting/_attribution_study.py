@@ -13,6 +13,7 @@ from fusiform.plotting._attribution_study_rows import (
     method_name,
     metric_name,
     of_network,
+    ordered,
     short,
     standing,
 )
@@ -204,8 +205,7 @@ def attribution_grid(
     if not len(rows):
         raise DataError("There are no rows to draw.")
     columns = [str(c) for c in dict.fromkeys(rows[column])]
-    there = set(rows["method"])
-    methods = [m for m in (order or list(dict.fromkeys(rows["method"]))) if m in there]
+    methods = ordered(rows, order)
     names = labels(methods, rows.loc[rows["baseline_map"].fillna(False).astype(bool), "method"])
     known = {(r["method"], str(r[column])): r for r in rows.to_dict("records")}
     shown = {c: style.plain((heads or {}).get(c, c.replace("_", " "))).replace("\n", "<br>") for c in columns}

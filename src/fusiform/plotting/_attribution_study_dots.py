@@ -14,6 +14,7 @@ from fusiform.plotting._attribution_study_rows import (
     family_of,
     labels,
     method_name,
+    ordered,
 )
 from fusiform.plotting._traces import LEGEND_ON_TOP, bars, in_hover, name_axis
 from fusiform.plotting.tables import check_columns
@@ -81,8 +82,7 @@ def attribution_dots(
     names = {p: t for p, t in names.items() if (rows["panel"] == p).any()}
     if not names:
         raise DataError("There are no values to draw.")
-    there = set(rows["method"])
-    methods = [m for m in (order or list(dict.fromkeys(rows["method"]))) if m in there]
+    methods = ordered(rows, order)
     base = rows["baseline_map"].fillna(False).astype(bool)
     written = dict(zip(methods, labels(methods, rows.loc[base, "method"]), strict=True))
     rows = rows.assign(

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 
 from fusiform.errors import DataError
 from fusiform.plotting import style
-from fusiform.plotting._attribution_study_rows import method_name, of_network
+from fusiform.plotting._attribution_study_rows import method_name, of_network, ordered
 from fusiform.plotting._traces import band, in_hover, layer_axis, room_below, shown
 
 JUDGED_BY = "spearman_absolute"
@@ -69,8 +69,8 @@ def attribution_curves(
     if not kinds:
         raise DataError("The table 'curves' holds no rows to draw.")
     base = set(rows.loc[rows["baseline_map"], "method"])
-    there = list(dict.fromkeys(rows["method"]))
-    listed = [m for m in (order or there) if m in there and m not in base]
+    there = ordered(rows, order)
+    listed = [m for m in there if m not in base]
     seen = set(listed[:3] if visible is None else visible)
     figure = make_subplots(
         rows=1, cols=len(kinds), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=style.titles(_KINDS[k] for k in kinds)

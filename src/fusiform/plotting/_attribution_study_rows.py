@@ -143,6 +143,13 @@ def methods_by(rows: pd.DataFrame, column: str = "value", *, ascending: bool = F
     return [str(m) for m in mean.sort_values(ascending=ascending, kind="stable", na_position="last").index]
 
 
+def ordered(rows: pd.DataFrame, order: Sequence[str] | None) -> list[str]:
+    """List the methods of rows in an order; those that it does not name come last."""
+    there = [str(m) for m in dict.fromkeys(rows["method"])]
+    first = [m for m in order or () if m in there]
+    return first + [m for m in there if m not in first]
+
+
 def family_of(families: Mapping[str, str] | None, method: str, *, baseline_map: bool) -> str:
     """Say to which family a method belongs, as its colours do."""
     return BASELINE_FAMILY if baseline_map else (families or {}).get(method, "method")

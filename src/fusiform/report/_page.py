@@ -14,8 +14,10 @@ from fusiform.errors import RunError, nearest
 from fusiform.plotting import style
 from fusiform.report import _format, _shared
 from fusiform.report._parts import Page
+from fusiform.report.attribution import page as attribution_page
 from fusiform.report.audit import page as audit_page
 from fusiform.report.dissection import page as dissection_page
+from fusiform.report.explain import page as explain_page
 from fusiform.report.expressivity import page as expressivity_page
 from fusiform.report.layers import page as layers_page
 from fusiform.report.planted_bias import page as planted_bias_page
@@ -23,8 +25,10 @@ from fusiform.runs import Run, atomic_write
 
 # A study's page is a function of its run folder and a template that fills the blocks of base.html.j2.
 PAGES: dict[str, Callable[[Run], Page]] = {
+    "attribution": attribution_page,
     "audit": audit_page,
     "dissection": dissection_page,
+    "explain": explain_page,
     "expressivity": expressivity_page,
     "layers": layers_page,
     "planted-bias": planted_bias_page,

@@ -28,7 +28,7 @@ def png(image: Image.Image) -> str:
     """Give a drawing as a data URI."""
     buffer = BytesIO()
     image.save(buffer, format="PNG", optimize=True)
-    return _encoded("PNG", buffer.getvalue())
+    return encoded("PNG", buffer.getvalue())
 
 
 def _data_uri(content: bytes, most_px: int) -> str:
@@ -42,8 +42,9 @@ def _data_uri(content: bytes, most_px: int) -> str:
             kind, content = "JPEG", buffer.getvalue()
         else:
             image.load()
-    return _encoded(kind, content)
+    return encoded(kind, content)
 
 
-def _encoded(kind: str, content: bytes) -> str:
+def encoded(kind: str, content: bytes) -> str:
+    """Give a file's content as a data URI of an image kind such as ``"JPEG"``."""
     return f"data:image/{kind.lower()};base64," + base64.b64encode(content).decode("ascii")

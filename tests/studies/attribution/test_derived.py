@@ -171,6 +171,7 @@ def test_findings_on_known_answers():
             "value": value,
             "lower": value,
             "upper": value,
+            "n": 4,
         }
 
     measures = [measure("lrp", "insertion", 0.5)]

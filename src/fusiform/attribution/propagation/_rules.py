@@ -37,12 +37,14 @@ def _gamma(layer: Weighted, relevance: Tensor, settings: Settings) -> Tensor:
     """A unit is shared out among products to which those of its own sign are added `gamma` times."""
     gamma, parts = settings.gamma, Contributions(layer)
     plus = _positive(layer.offset)
+    # Where a unit has the other sign, its denominator may be anything, even 0.
     up = relevance * (layer.value > 0)
-    up /= (layer.value + gamma * plus + STABILISER).add_(parts.positive, alpha=gamma)
+    up /= (layer.value + gamma * plus + STABILISER).add_(parts.positive, alpha=gamma).clamp_(min=STABILISER)
     found = parts.back_all(up, gamma)
-    if bool((relevance * (layer.value < 0)).any()):
-        down = relevance * (layer.value < 0)
-        down /= (layer.value + gamma * (layer.offset - plus) - STABILISER).sub_(parts.negative, alpha=gamma)
+    down = relevance * (layer.value < 0)
+    if bool(down.any()):
+        below = (layer.value + gamma * (layer.offset - plus) - STABILISER).sub_(parts.negative, alpha=gamma)
+        down /= below.clamp_(max=-STABILISER)
         found += parts.back_all(down, 0)
         found += gamma * parts.back(None, down)
     return found
