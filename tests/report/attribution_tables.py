@@ -189,12 +189,15 @@ def _ranks(measures: pd.DataFrame) -> pd.DataFrame:
         place = own["value"].rank(ascending=own["better"].iloc[0] == "lower")
         for row, rank in zip(own.to_dict("records"), place, strict=True):
             rows.append(
-                what(network, target, row["method"]) | {"metric": metric, "rank": rank, "of": N, "in_mean": metric in COUNTED}
+                what(network, target, row["method"])
+                | {"metric": metric, "rank": rank, "of": N, "in_mean": metric in COUNTED}
             )
     for network, targets in TARGETS.items():
         for target in targets:
             for i, m in enumerate(METHODS):
-                rows.append(what(network, target, m) | {"metric": "mean", "rank": i + 1.0, "of": N, "in_mean": False})
+                rows.append(
+                    what(network, target, m) | {"metric": "mean", "rank": i + 1.0, "of": N, "in_mean": False}
+                )
     return pd.DataFrame(rows)
 
 
@@ -214,7 +217,11 @@ def _parts(network: str, target: str):
         for k, part in enumerate(("eyes", "nose", "mouth")):
             for i, m in enumerate(METHODS):
                 value = 0.02 + 0.4 * _quality(i) / (k + 1)
-                yield what(network, target, m) | around(value) | {"part": part, "metric": metric, "chance": 0.03, "n": 24}
+                yield (
+                    what(network, target, m)
+                    | around(value)
+                    | {"part": part, "metric": metric, "chance": 0.03, "n": 24}
+                )
 
 
 def _truth(part: str):
@@ -243,10 +250,14 @@ def _sanity(network: str, target: str):
             for i, m in enumerate(METHODS):
                 for depth, layer in enumerate(LAYERS):
                     kept = m in BASELINES or m in FAIL
-                    value = 1.0 if m in BASELINES else 0.97 if kept else 0.9 * np.exp(-(depth + 1) * (1 + i / N))
+                    value = (
+                        1.0 if m in BASELINES else 0.97 if kept else 0.9 * np.exp(-(depth + 1) * (1 + i / N))
+                    )
                     if kind == "independent":
                         value = min(1.0, value + 0.3)
-                    judged = kind == "cascading" and metric == "spearman_absolute" and depth == len(LAYERS) - 1
+                    judged = (
+                        kind == "cascading" and metric == "spearman_absolute" and depth == len(LAYERS) - 1
+                    )
                     yield what(network, target, m) | around(value, 0.02) | {
                         "kind": kind, "layer": layer, "depth": depth, "metric": metric, "n": 6,
                         "passes": (not kept) if judged else None,
@@ -278,10 +289,20 @@ def _inpainting() -> list[dict]:
 
 
 def _descriptors(network: str, target: str):
-    scales = {"chunks": 80.0, "chunk_size": 300.0, "covered_area": 0.4, "centroid_frequency": 30.0, "edge_correlation": 0.7}
+    scales = {
+        "chunks": 80.0,
+        "chunk_size": 300.0,
+        "covered_area": 0.4,
+        "centroid_frequency": 30.0,
+        "edge_correlation": 0.7,
+    }
     for metric, scale in scales.items():
         for i, m in enumerate(METHODS):
-            yield what(network, target, m) | around(scale * (0.1 + _quality(i)), 0.05 * scale) | {"metric": metric, "n": 24}
+            yield (
+                what(network, target, m)
+                | around(scale * (0.1 + _quality(i)), 0.05 * scale)
+                | {"metric": metric, "n": 24}
+            )
 
 
 def _canonical(network: str, target: str):
@@ -305,7 +326,9 @@ def write_maps(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
     for i, m in enumerate(METHODS):
         place = np.sin(i), np.cos(i)
         bump = np.exp(-((x - 0.2 * place[0]) ** 2 + (y - 0.2 * place[1]) ** 2) / 0.01)
-        values = (bump - 0.6 * np.exp(-((x + 0.2 * place[0]) ** 2 + (y + 0.1) ** 2) / 0.01)).astype(np.float32)
+        values = (bump - 0.6 * np.exp(-((x + 0.2 * place[0]) ** 2 + (y + 0.1) ** 2) / 0.01)).astype(
+            np.float32
+        )
         for k in range(6):
             np.save(folder / "maps" / f"map_{m}_{k}.npy", values * (k + 1))
         for g, group in enumerate(GROUPS):

@@ -7,7 +7,15 @@ Examples
 True
 """
 
-from fusiform.attribution import _cam, _deep_lift, _gradients, _guided, _integrated, _lime, _rise  # noqa: F401  # noqa: F401
+from fusiform.attribution import (  # noqa: F401, each registers its methods
+    _cam,
+    _deep_lift,
+    _gradients,
+    _guided,
+    _integrated,
+    _lime,
+    _rise,
+)
 from fusiform.attribution._attribute import attribute, options_of
 from fusiform.attribution._occlusion import PairThreshold, learn_pair_threshold
 from fusiform.attribution._parts import FRONTAL_PARTS, frontal_parts
@@ -26,6 +34,7 @@ from fusiform.attribution.canonical import (
     canonical_model_saliency,
     look_alikes,
 )
+from fusiform.attribution.propagation import lrp_plan
 
 METHODS = (
     "occlusion",
@@ -71,6 +80,7 @@ __all__ = [
     "frontal_parts",
     "learn_pair_threshold",
     "look_alikes",
+    "lrp_plan",
     "measure_receptive_field",
     "options_of",
     "shapley_values",

@@ -9,7 +9,7 @@ from fusiform.cli._outcome import carry_out
 def explain(
     more: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[IMAGE]...", help="Images to explain one by one, as with --images."),
+        typer.Argument(metavar="IMAGE", help="Images to explain one by one, as with --images."),
     ] = None,
     network: Annotated[
         str | None, typer.Option("--network", "-n", metavar="SPEC", help="A verifier or a classifier.")

@@ -61,7 +61,7 @@ def attribution_matrix(
     >>> measures = pd.DataFrame([a | {"value": 0.2}, b | {"value": 0.5}])
     >>> ranks = pd.DataFrame([a | {"rank": 1}, a | {"rank": 1, "metric": "mean"}, b | {"rank": 2}, b | {"rank": 2, "metric": "mean"}])
     >>> attribution_matrix(measures, ranks).data[0].y
-    ('LRP',)
+    ('LRP', '<i>random map</i>')
     """
     columns = ("metric", "better", "value", "lower", "upper", "chance", "beats", "n")
     own = of_network(measures, columns, what="measures", network=network, target=target)
@@ -70,7 +70,13 @@ def attribution_matrix(
         target=str(own["target"].iloc[0]),
     )  # fmt: skip
     listed = standing(rank, own)
-    names = dict(zip(listed["method"], labels(listed["method"], listed.loc[listed["baseline_map"], "method"]), strict=True))
+    names = dict(
+        zip(
+            listed["method"],
+            labels(listed["method"], listed.loc[listed["baseline_map"], "method"]),
+            strict=True,
+        )
+    )
     counted, beside = _metrics(own, rank)
     better = dict(zip(own["metric"], own["better"], strict=True))
     heads = {MEAN: "<b>mean rank</b>"} | {m: _head(m, better[m]) for m in [*counted, *beside]}
@@ -78,17 +84,21 @@ def attribution_matrix(
     ranked = {(r["method"], r["metric"]): r for r in rank.to_dict("records")}
     measured = {(r["method"], r["metric"]): r for r in own.to_dict("records")}
     figure = go.Figure()
-    fills = (("rank", ~listed["baseline_map"] & (listed["behind"] == "")), ("behind", None))
-    for role, which in fills:
-        rows = listed[which if which is not None else ~fills[0][1]]
-        if not len(rows):
+    ahead = ~listed["baseline_map"] & (listed["behind"] == "")
+    cells = [[_cell(m, c, ranked.get((m, c)), measured.get((m, c))) for c in order] for m in listed["method"]]
+    for role, which in (("rank", ahead), ("behind", ~ahead)):
+        if not which.any():
             continue
-        cells = [[_cell(m, c, ranked.get((m, c)), measured.get((m, c))) for c in order] for m in rows["method"]]
+        # Both hold all rows: plotly writes the texts of a heat map that lacks some into the wrong ones.
+        own_cells = [
+            line if w else [(None, "", "")] * len(order) for line, w in zip(cells, which, strict=True)
+        ]
         figure.add_trace(
             go.Heatmap(
-                x=[heads.get(c, c) for c in order], y=[names[m] for m in rows["method"]],
-                z=[[z for z, _, _ in line] for line in cells], text=[[t for _, t, _ in line] for line in cells],
-                hovertext=[[h for _, _, h in line] for line in cells], hoverinfo="text", texttemplate="%{text}",
+                x=[heads.get(c, c) for c in order], y=list(names.values()),
+                z=[[z for z, _, _ in line] for line in own_cells], text=[[t for _, t, _ in line] for line in own_cells],
+                hovertext=[[h for _, _, h in line] for line in own_cells], hoverinfo="text", texttemplate="%{text}",
+                hoverongaps=False,
                 textfont={"size": 10.5} | ({"color": _PALE_TEXT} if role == "behind" else {}),
                 coloraxis="coloraxis" if role == "rank" else "coloraxis2", xgap=1, ygap=1, meta={"role": role},
             )
@@ -96,7 +106,7 @@ def attribution_matrix(
     said = listed[listed["behind"] != ""].to_dict("records")
     figure.update_layout(
         template=style.TEMPLATE,
-        height=_ROW_PX * len(listed) + 232,
+        height=_ROW_PX * len(listed) + 190,
         coloraxis=_scale("last", "first"),
         coloraxis2={"cmin": 0, "cmax": 1, "colorscale": _PALE, "showscale": False},
         xaxis={
@@ -109,7 +119,7 @@ def attribution_matrix(
              "xshift": 6, "y": names[row["method"]], "showarrow": False, "font": {"size": 10, "color": style.MUTED}}
             for row in said
         ],
-        margin={"t": 158, "r": 168 if said else 8},
+        margin={"t": 148, "r": 168 if said else 8},
     )  # fmt: skip
     return figure
 
@@ -232,14 +242,14 @@ def attribution_grid(
     scale["colorbar"] |= {"tickvals": list(ticked), "ticktext": list(ticked.values())}
     figure.update_layout(
         template=style.TEMPLATE,
-        height=_ROW_PX * len(methods) + 150,
+        height=_ROW_PX * len(methods) + 84,
         coloraxis=scale,
         xaxis={
             "type": "category", "categoryorder": "array", "categoryarray": list(shown.values()), "side": "top",
             "range": [-0.5, len(columns) - 0.5], "showgrid": False, "tickangle": 0 if len(columns) < 9 else -40,
         },
         yaxis=_names(names),
-        margin={"t": 100},
+        margin={"t": 56},
     )  # fmt: skip
     return figure
 
@@ -264,7 +274,7 @@ def _names(names: list[str]) -> dict[str, Any]:
 
 def _scale(low: str, high: str) -> dict[str, Any]:
     bar = {
-        "orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "right", "len": 0.17, "thickness": 9,
+        "orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "right", "lenmode": "pixels", "len": 104, "thickness": 9,
         "outlinewidth": 0, "tickvals": [0, 1], "ticktext": [low, high], "tickfont": {"color": style.MUTED, "size": 11},
         "ypad": 10,
     }  # fmt: skip

@@ -90,7 +90,9 @@ def attribution_dots(
     )
     across = min(columns, len(names))
     down = math.ceil(len(names) / across)
-    height = down * (_ROW_PX * len(methods) + 70) + 60
+    lines = max(text.count("\n") for text in names.values())
+    top = 58 + 16 * lines
+    height = down * (_ROW_PX * len(methods) + 70) + top
     figure = make_subplots(
         rows=down, cols=across, shared_yaxes=True, horizontal_spacing=0.03 if across > 1 else 0,
         vertical_spacing=min(96 / height, 0.9 / down) if down > 1 else 0, subplot_titles=style.titles(names.values()),
@@ -125,24 +127,20 @@ def attribution_dots(
     figure.update_layout(
         template=style.TEMPLATE,
         height=height,
-        legend=LEGEND_ON_TOP | {"y": 1 + 26 / (height - 130)},
-        margin={"t": 70},
+        legend=LEGEND_ON_TOP | {"y": 1 + (24 + 16 * lines) / (height - top - 50)},
+        margin={"t": top},
         hovermode="closest",
     )
     return figure
 
 
-def _dots(
-    rows: pd.DataFrame, family: str, panel: str, written: Mapping[str, str], better: str
-) -> go.Scatter:
+def _dots(rows: pd.DataFrame, family: str, panel: str, written: Mapping[str, str], better: str) -> go.Scatter:
     colour = FAMILY_COLOURS.get(family, style.TRAINED)
     symbol = "diamond" if family == BASELINE_FAMILY else FAMILY_SYMBOLS.get(family, "circle")
     beyond = pd.Series(True, index=rows.index)
     if "chance" in rows:
         known = rows["chance"].notna() & rows["lower"].notna()
-        side = (
-            rows["lower"] > rows["chance"] if better == "higher" else rows["upper"] < rows["chance"]
-        )
+        side = rows["lower"] > rows["chance"] if better == "higher" else rows["upper"] < rows["chance"]
         beyond = side.where(known, True).astype(bool)
     told = zip(rows["method"], rows["lower"], rows["upper"], strict=True)
     return go.Scatter(
@@ -152,7 +150,8 @@ def _dots(
         marker={"size": 8, "color": colour, "symbol": [symbol if b else f"{symbol}-open" for b in beyond]},
         error_x=bars(rows["value"], rows["lower"], rows["upper"], color=colour, width=2),
         customdata=[
-            [in_hover(method_name(m)), "" if pd.isna(low) else f" ({low:.3g} to {up:.3g})"] for m, low, up in told
+            [in_hover(method_name(m)), "" if pd.isna(low) else f" ({low:.3g} to {up:.3g})"]
+            for m, low, up in told
         ],
         hovertemplate=f"<b>%{{customdata[0]}}</b>, {in_hover(panel)}<br>%{{x:.3g}}%{{customdata[1]}}<extra></extra>",
         name=style.plain(family),

@@ -90,7 +90,7 @@ def attribution_curves(
     figure.update_yaxes(title_text="score", col=1)
     figure.update_layout(
         template=style.TEMPLATE,
-        height=max(380, 18 * len(there) + 70),
+        height=max(380, 19 * len(there) + 100),
         legend={"x": 1.01, "y": 1, "tracegroupgap": 0, "font": {"size": 10.5, "color": style.MUTED}},
         margin={"t": 34},
         hovermode="closest",
@@ -210,7 +210,10 @@ def attribution_sanity(
     base = set(rows.loc[rows["baseline_map"], "method"])
     by = [PASSES, UNCLEAR, FAILS]
     order = sorted(dict.fromkeys(rows["method"]), key=lambda m: by.index(verdicts.get(m, PASSES)))
-    slots = {m: i for i, m in enumerate(m for m in order[::-1] if m not in base and verdicts.get(m) in (FAILS, UNCLEAR))}
+    slots = {
+        m: i
+        for i, m in enumerate(m for m in order[::-1] if m not in base and verdicts.get(m) in (FAILS, UNCLEAR))
+    }
     figure = go.Figure()
     for method in order:
         own = rows[rows["method"] == method]
@@ -227,7 +230,7 @@ def attribution_sanity(
                 "(%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
                 name=style.plain(method_name(method) + (f" ({verdict})" if method in slots else "")),
                 showlegend=method in slots or method in base,
-                legendrank=1000 + (slots[method] if method in slots else 500),
+                legendrank=1000 + slots.get(method, 500),
                 meta={"method": str(method), "verdict": verdict},
             )
         )  # fmt: skip

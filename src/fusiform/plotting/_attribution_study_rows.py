@@ -72,7 +72,9 @@ def short(value: Any) -> str:
     if pd.isna(value):
         return ""
     size = abs(float(value))
-    text = f"{value:.2f}" if size < 10 else f"{value:.0f}" if size < 1000 else f"{value:.0e}".replace("e+0", "e")
+    text = (
+        f"{value:.2f}" if size < 10 else f"{value:.0f}" if size < 1000 else f"{value:.0e}".replace("e+0", "e")
+    )
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -159,5 +161,6 @@ def labels(methods: Sequence[str], baselines: Iterable[str]) -> list[str]:
     """Write names of methods along an axis, those of baseline maps in italics."""
     known = set(baselines)
     return [
-        f"<i>{style.plain(method_name(m))}</i>" if m in known else style.plain(method_name(m)) for m in methods
+        f"<i>{style.plain(method_name(m))}</i>" if m in known else style.plain(method_name(m))
+        for m in methods
     ]

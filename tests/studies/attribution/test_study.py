@@ -98,6 +98,17 @@ def test_maps_that_ignore_the_network_fail_the_sanity_checks(told):
     assert steps["layer"].drop_duplicates().tolist() == ["head", "conv"]
 
 
+def test_maps_that_lie_where_the_parts_are_are_not_judged_by_that(monkeypatch, tmp_path):
+    asked = ASKED | {"methods": ["part_occlusion"], "groups": None}
+    run = study_attribution(planted.network("logits"), planted.FACES, tmp_path / "run", **asked)
+    rows = run.table("sanity").query("method == 'part_occlusion'")
+    assert rows["passes"].isna().all()
+    assert rows["criterion"].str.startswith("not judged").any()
+    measures = run.table("measures").query("method == 'part_occlusion'").set_index("metric")
+    assert "parameter_randomization" not in measures.index
+    assert "not claimed by the method" in measures.loc["completeness_error", "note"]
+
+
 def test_what_does_not_apply_is_said_and_the_rest_goes_on(told):
     run = told[0]
     why = run.table("not_applicable")

@@ -10,8 +10,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from fusiform.attribution._registry import Call, method
 from fusiform.attribution.propagation._flow import Flow, Function, Linear
-from fusiform.attribution.propagation._intercept import Interceptor
-from fusiform.attribution.propagation._lrp import few, interceptor
+from fusiform.attribution.propagation._lrp import few, interceptor, started
 from fusiform.attribution.propagation._weighted import Contributions, Map, Weighted
 from fusiform.errors import NotApplicableError, SpecError
 from fusiform.targets import Contrast, Start
@@ -47,7 +46,9 @@ class Excitation(Flow):
         """Share among inputs that agree in sign with the relevance; among all alike where none does."""
         found = self._towards(function, [x.clamp(min=0) for x in inputs], inputs, relevance.clamp(min=0))
         if bool(relevance.amin() < 0):
-            against = self._towards(function, [-x.clamp(max=0) for x in inputs], inputs, relevance.clamp(max=0))
+            against = self._towards(
+                function, [-x.clamp(max=0) for x in inputs], inputs, relevance.clamp(max=0)
+            )
             found = [f + a for f, a in zip(found, against, strict=True)]
         return found
 
@@ -85,7 +86,6 @@ def _ratio(part: Tensor, total: Tensor) -> Tensor:
 class _Pass:
     """One forward pass, from which winners of any relevance are found."""
 
-    mode: Interceptor
     start: Start
     goal: Tensor | GradientEdge
 
@@ -95,16 +95,14 @@ class _Pass:
         Winning starts at what is positive: entries that add to the score. Where an image has none, its entries are
         asked what would raise the score, by turning the sign of their excitation.
         """
-        start = self.start.tensor.detach()
+        value = self.start.tensor.detach()
         kept = relevance.clamp(min=0)
         none = ~(kept > 0).flatten(1).any(dim=1).view(-1, *[1] * (kept.dim() - 1))
         kept = torch.where(none, relevance.abs(), kept)
         kept = kept / kept.flatten(1).sum(dim=1).view_as(none).clamp(min=torch.finfo(kept.dtype).tiny)
-        signed = torch.where(none, -1, 1) * torch.copysign(kept, start)
+        signed = torch.where(none, -1, 1) * torch.copysign(kept, value)
         goal = [self.goal]
-        (found,) = torch.autograd.grad(
-            self.start.tensor, goal, signed, retain_graph=True, allow_unused=True
-        )
+        (found,) = torch.autograd.grad(self.start.tensor, goal, signed, retain_graph=True, allow_unused=True)
         if found is None:
             raise NotApplicableError(
                 "No relevance reaches the layer: it is not on the way, or its batch norm is folded into it; take the "
@@ -127,9 +125,8 @@ def _maps(call: Call, layer: str | None, make: Callable[[Call, _Pass], Tensor]) 
         edges: dict[str, GradientEdge] = {}
         taps = [] if layer is None else [layer]
         with mode.watching(), call.net.tapped(taps, lambda n, t: edges.update({n: get_gradient_edge(t)})):
-            start = part.target.start(part.net, x.clone())
-        mode.audit(start.tensor)
-        found = make(part, _Pass(mode, start, x if layer is None else edges[layer]))
+            start = started(mode, part, x)
+        found = make(part, _Pass(start, x if layer is None else edges[layer]))
         if found.shape[1:] != x.shape[2:]:
             area = found.shape[1] * found.shape[2] / (x.shape[2] * x.shape[3])
             found = F.interpolate(found[:, None], size=call.size, mode="bilinear", align_corners=False)[:, 0]
@@ -151,13 +148,33 @@ def _rivals(part: Call, one: _Pass) -> tuple[Tensor, Tensor]:
 
 @method("excitation_backprop", "propagation")
 def excitation_backprop(call: Call, layer: str | None = None) -> Tensor:
-    """Excitation Backprop: the probability that a pixel wins (Zhang and others, 2018)."""
+    """Excitation Backprop: the probability that a pixel wins (Zhang and others, 2018).
+
+    Maps are not negative and sum to 1. An image in which nothing excites the unit (only biases do) has a map of
+    zeros.
+
+    Parameters
+    ----------
+    layer : str, optional
+        Stop at this layer, as published, and bring its map to the size of the input (bilinear); by default on to the
+        pixels.
+    """
     return _maps(call, layer, lambda part, one: one.winners(one.start.relevance))
 
 
 @method("contrastive_excitation_backprop", "propagation")
 def contrastive_excitation_backprop(call: Call, layer: str | None = None) -> Tensor:
-    """Excitation Backprop of the target less that of its dual, or of the mate less the non-mate."""
+    """Excitation Backprop of the target less that of its dual, or of the mate less the non-mate.
+
+    The dual unit of a logit has its weights negated (Zhang and others, 2018), that of a similarity the reference
+    negated; of a contrast, the non-mate stands against the mate (Williford and others, 2020). Maps sum to 0; the
+    papers show their positive part.
+
+    Parameters
+    ----------
+    layer : str, optional
+        As of ``"excitation_backprop"``.
+    """
 
     def make(part: Call, one: _Pass) -> Tensor:
         target, other = _rivals(part, one)
@@ -170,15 +187,26 @@ def contrastive_excitation_backprop(call: Call, layer: str | None = None) -> Ten
 def truncated_contrastive_excitation_backprop(
     call: Call, percentile: float = 20.0, layer: str | None = None
 ) -> Tensor:
-    """Contrastive Excitation Backprop without the pixels where the target itself hardly wins."""
+    """Contrastive Excitation Backprop without the pixels where the target itself hardly wins.
+
+    Castanon and Byrne (2018), as Williford and others (2020) compute it: the weakest pixels of the target's own map
+    that together hold less than `percentile` per cent of it are 0.
+
+    Parameters
+    ----------
+    percentile : float, default 20
+        From 0 to below 100.
+    layer : str, optional
+        As of ``"excitation_backprop"``.
+    """
     if isinstance(percentile, bool) or not isinstance(percentile, int | float) or not 0 <= percentile < 100:
         raise SpecError(f"Option 'percentile' is a number from 0 to below 100; got {percentile!r}.")
 
     def make(part: Call, one: _Pass) -> Tensor:
         target, other = _rivals(part, one)
-        flat = target.flatten(1)
-        ordered, order = flat.sort(dim=1)
-        kept = ordered.cumsum(dim=1) >= percentile / 100 * ordered.sum(dim=1, keepdim=True)
+        ordered, order = target.flatten(1).sort(dim=1)
+        sums = ordered.cumsum(dim=1)
+        kept = sums >= percentile / 100 * sums[:, -1:]
         mask = torch.zeros_like(kept).scatter(1, order, kept)
         return (target - other) * mask.view_as(target)
 

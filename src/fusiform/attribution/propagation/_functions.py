@@ -179,7 +179,12 @@ def _batch_norm(mode: Interceptor, call: FunctionCall) -> Tensor | None:
     with torch.no_grad():
         value = call(*call.inputs)
     note = getattr(x.grad_fn, "note", None)
-    if isinstance(note, Note) and note.weighted and note.source is not None and note.weighted.map.foldable(value):
+    if (
+        isinstance(note, Note)
+        and note.weighted
+        and note.source is not None
+        and note.weighted.map.foldable(value)
+    ):
         layer = note.weighted.folded(scale, shift, value.detach())
         rule = f"{layer.rule}, folded into '{layer.path}'"
         return _carried(mode, call, layer, note.source, value, kind="batch_norm", rule=rule)
@@ -193,7 +198,16 @@ def _norm(mode: Interceptor, call: FunctionCall) -> Tensor | None:
     names = {
         "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
         "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
-        "instance_norm": ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "_", "eps"),
+        "instance_norm": (
+            "input",
+            "running_mean",
+            "running_var",
+            "weight",
+            "bias",
+            "use_input_stats",
+            "_",
+            "eps",
+        ),
         "rms_norm": ("input", "normalized_shape", "weight", "eps"),
     }
     given = _named(call, *names[call.op])
@@ -204,9 +218,7 @@ def _norm(mode: Interceptor, call: FunctionCall) -> Tensor | None:
         value = call(*call.inputs)
     by_channel = call.op in ("group_norm", "instance_norm")
     if by_channel:
-        weight, bias = (
-            None if w is None else w.view(-1, *[1] * (x.dim() - 2)) for w in (weight, bias)
-        )
+        weight, bias = (None if w is None else w.view(-1, *[1] * (x.dim() - 2)) for w in (weight, bias))
     scale = 1.0 if weight is None else weight
     groups = given.get("num_groups", x.shape[1]) if by_channel else 0
 
@@ -368,8 +380,38 @@ _GATES = {"sigmoid": 2, "hardsigmoid": 2, "softmax": 2, "erf": 1, "tanh": 1}
 
 
 @_handles(
-    *"relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh".split(),
-    *"softplus softsign logsigmoid threshold clamp hardshrink softshrink tanhshrink softmax log_softmax abs erf".split(),
+    *[
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "prelu",
+        "rrelu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "mish",
+        "hardswish",
+        "hardsigmoid",
+        "hardtanh",
+        "sigmoid",
+        "tanh",
+    ],
+    *[
+        "softplus",
+        "softsign",
+        "logsigmoid",
+        "threshold",
+        "clamp",
+        "hardshrink",
+        "softshrink",
+        "tanhshrink",
+        "softmax",
+        "log_softmax",
+        "abs",
+        "erf",
+    ],
 )
 def _activation(mode: Interceptor, call: FunctionCall) -> Tensor | None:
     if len(call.inputs) != 1:
@@ -388,7 +430,12 @@ def _passed(mode: Interceptor, call: FunctionCall, x: Tensor, *, rule: str) -> T
         return torch.where(before * after < 0, -1.0, 1.0).to(before) if turns else 1.0
 
     return mode.carry(
-        call, lambda: value, lambda relevance: (mode.flow.passed(relevance, sign),), [x], kind="activation", rule=rule
+        call,
+        lambda: value,
+        lambda relevance: (mode.flow.passed(relevance, sign),),
+        [x],
+        kind="activation",
+        rule=rule,
     )
 
 
@@ -410,7 +457,14 @@ def _shared(
 
 
 def _affine(
-    mode: Interceptor, call: FunctionCall, linear: Any, x: Tensor, value: Tensor, *, sign: Any, rule: str = "share"
+    mode: Interceptor,
+    call: FunctionCall,
+    linear: Any,
+    x: Tensor,
+    value: Tensor,
+    *,
+    sign: Any,
+    rule: str = "share",
 ) -> Tensor:
     fixed, kept = x.detach(), value.detach()
 

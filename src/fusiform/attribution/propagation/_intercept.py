@@ -26,12 +26,77 @@ from fusiform.errors import NotApplicableError
 
 # Nodes of autograd whose outputs are copies of inputs: their gradient is where relevance came from.
 ROUTING = frozenset(
-    """AccumulateGrad Alias Amax Amin AsStrided AsStridedScatter Become Cat ConstantPadNd Clone CopyBackwards CopySlices Copy
-    Diagonal Expand Flip Gather Index IndexCopy IndexPut IndexSelect Im2Col MaskedFill MaskedSelect Max Maximum MaxPool1D
-    MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D AdaptiveMaxPool3D Min Minimum Permute PixelShuffle
-    PixelUnshuffle Same ReflectionPad1D ReflectionPad2D ReflectionPad3D Repeat ReplicationPad1D ReplicationPad2D
-    ReplicationPad3D ReshapeAlias Roll Rot90 Select SelectScatter Slice SliceScatter Sort Split SplitWithSizes Squeeze
-    Stack T Tile ToCopy Topk Transpose Unbind Unfold UnsafeSplit UnsafeView Unsqueeze View ViewAsReal Where""".split()
+    [
+        "AccumulateGrad",
+        "Alias",
+        "Amax",
+        "Amin",
+        "AsStrided",
+        "AsStridedScatter",
+        "Become",
+        "Cat",
+        "ConstantPadNd",
+        "Clone",
+        "CopyBackwards",
+        "CopySlices",
+        "Copy",
+        "Diagonal",
+        "Expand",
+        "Flip",
+        "Gather",
+        "Index",
+        "IndexCopy",
+        "IndexPut",
+        "IndexSelect",
+        "Im2Col",
+        "MaskedFill",
+        "MaskedSelect",
+        "Max",
+        "Maximum",
+        "MaxPool1D",
+        "MaxPool2DWithIndices",
+        "MaxPool3DWithIndices",
+        "AdaptiveMaxPool2D",
+        "AdaptiveMaxPool3D",
+        "Min",
+        "Minimum",
+        "Permute",
+        "PixelShuffle",
+        "PixelUnshuffle",
+        "Same",
+        "ReflectionPad1D",
+        "ReflectionPad2D",
+        "ReflectionPad3D",
+        "Repeat",
+        "ReplicationPad1D",
+        "ReplicationPad2D",
+        "ReplicationPad3D",
+        "ReshapeAlias",
+        "Roll",
+        "Rot90",
+        "Select",
+        "SelectScatter",
+        "Slice",
+        "SliceScatter",
+        "Sort",
+        "Split",
+        "SplitWithSizes",
+        "Squeeze",
+        "Stack",
+        "T",
+        "Tile",
+        "ToCopy",
+        "Topk",
+        "Transpose",
+        "Unbind",
+        "Unfold",
+        "UnsafeSplit",
+        "UnsafeView",
+        "Unsqueeze",
+        "View",
+        "ViewAsReal",
+        "Where",
+    ]
 )
 
 
@@ -250,7 +315,10 @@ class Interceptor(TorchFunctionMode):
             seen.add(node)
             caller = self._callers.get(node, caller)
             kind = type(node).__name__
-            if not hasattr(node, "note") and kind.rstrip("0123456789").removesuffix("Backward") not in ROUTING:
+            if (
+                not hasattr(node, "note")
+                and kind.rstrip("0123456789").removesuffix("Backward") not in ROUTING
+            ):
                 function, path = caller
                 where = f"in '{path}' of '{self._name}'" if path else f"of '{self._name}'"
                 raise NotApplicableError(
@@ -315,7 +383,7 @@ def _out_of_place(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> t
     return func, args, kwargs
 
 
-_OVERWRITING = frozenset("add sub mul div truediv matmul pow and or xor".split())
+_OVERWRITING = frozenset(["add", "sub", "mul", "div", "truediv", "matmul", "pow", "and", "or", "xor"])
 
 
 @lru_cache(maxsize=8)
@@ -325,6 +393,8 @@ def _opened(func: Any) -> Any:
         name: (lambda *_: False)
         for name in ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
     }
-    opened = types.FunctionType(func.__code__, {**func.__globals__, **never}, func.__name__, func.__defaults__)
+    opened = types.FunctionType(
+        func.__code__, {**func.__globals__, **never}, func.__name__, func.__defaults__
+    )
     opened.__kwdefaults__ = func.__kwdefaults__
     return opened

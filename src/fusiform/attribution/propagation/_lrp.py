@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from fusiform.attribution._attribute import _left_as_it_was
-from fusiform.attribution._registry import Call, method
+from fusiform.attribution._registry import Call, checked_scores, method
 from fusiform.attribution.propagation._flow import Flow
 from fusiform.attribution.propagation._functions import HANDLERS
 from fusiform.attribution.propagation._intercept import Interceptor
 from fusiform.attribution.propagation._rules import Relevance, Settings
 from fusiform.errors import LayerError, SpecError, nearest
 from fusiform.networks import FaceNetwork
+from fusiform.targets import Start
 
 
 def interceptor(net: FaceNetwork, flow: Flow) -> Interceptor:
@@ -38,7 +39,33 @@ def lrp(
     alpha: float = 2.0,
     beta: float = 1.0,
 ) -> Tensor:
-    """Layer-wise relevance propagation (Bach and others, 2015)."""
+    """Layer-wise relevance propagation (Bach and others, 2015).
+
+    Relevance starts as the score. Views, concatenations and maxima (pools, max-feature-maps) route it; sums and means
+    share it by what each term adds; activations, PReLU too, pass it on; gates, attention weights and deviations of
+    norms are constants (Ali and others, 2022). A batch norm is folded into the convolution or linear function before
+    it. A function that has no rule is refused, by name.
+
+    Kept is the score less what biases and other constants (shifts of batch norms, positions of tokens) add, and
+    less what `epsilon` and the stabiliser of 1e-6 absorb: of a network without constants the map sums to the score.
+    With alpha2-beta1 a unit without negative products gives on twice what it got.
+
+    Parameters
+    ----------
+    rule : str or mapping from str to str, default "epsilon"
+        Of functions with weights: ``"epsilon"``, ``"gamma"`` (generalised to negative inputs), ``"alpha2_beta1"``,
+        ``"alpha_beta"``, ``"z_plus"``, ``"flat"``, ``"w_square"``, ``"z_box"`` (where pixels are read; epsilon
+        elsewhere); or a composite (Kohlbrenner and others, 2020; Montavon and others, 2019), whose last rule is that of
+        the first layer: ``"epsilon_plus"``, ``"epsilon_plus_flat"``, ``"epsilon_gamma_box"``,
+        ``"epsilon_alpha2_beta1"``, ``"epsilon_alpha2_beta1_flat"``; or from modules' names to these, where the
+        innermost module named decides, ``""`` is the whole network, and what is not named takes epsilon.
+    epsilon : float, default 1e-6
+        Of the epsilon rule.
+    gamma : float, default 0.25
+        Of the gamma rule.
+    alpha, beta : float, default 2 and 1
+        Of ``"alpha_beta"``; they differ by 1.
+    """
     flow = _flow(call.net, rule, epsilon, gamma, alpha, beta)
     mode = interceptor(call.net, flow)
     maps = []
@@ -46,11 +73,27 @@ def lrp(
         x = part.x.detach().requires_grad_()
         flow.settings = replace(flow.settings, inputs=part.x)
         with mode.watching():
-            start = part.target.start(part.net, x.clone())
-        mode.audit(start.tensor)
+            start = started(mode, part, x)
         _all_used(call.net, flow)
         maps.append(torch.autograd.grad(start.tensor, x, start.relevance)[0].sum(dim=1))
     return torch.cat(maps)
+
+
+def started(mode: Interceptor, part: Call, x: Tensor) -> Start:
+    """Run the network under interception, and say where relevance starts.
+
+    Raises
+    ------
+    NotApplicableError
+        If a function on the way has no rule.
+    AttributionError
+        If the score is not finite.
+    """
+    # A copy, for networks that change their input in place.
+    start = part.target.start(part.net, x.clone())
+    checked_scores(start.relevance.flatten(1), f"of '{part.net.card.name}'")
+    mode.audit(start.tensor)
+    return start
 
 
 def lrp_plan(

@@ -96,7 +96,9 @@ def _z_box(layer: Weighted, relevance: Tensor, settings: Settings) -> Tensor:
     value = value - layer.forward(low, plus) - layer.forward(high, layer.weight - plus)
     share = relevance / stabilised(value, STABILISER)
     # x w - low w+ - high w-, with w- = w - w+.
-    return (layer.x - high) * layer.transpose(share, layer.weight) + (high - low) * layer.transpose(share, plus)
+    return (layer.x - high) * layer.transpose(share, layer.weight) + (high - low) * layer.transpose(
+        share, plus
+    )
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -17,11 +17,19 @@ from fusiform.faces.synthetic._sets import (
     numbered,
 )
 
-__all__ = ["MAX_YAW_DEG", "conflicts", "expressions", "inpainting_triplets", "spectacled", "without"]
+__all__ = [
+    "MAX_YAW_DEG",
+    "clear",
+    "conflicts",
+    "expressions",
+    "inpainting_triplets",
+    "spectacled",
+    "twins",
+    "without",
+]
 
-# Farther, half of most parts is out of sight.
-MAX_YAW_DEG = 30.0
-"""How far heads turn in these sets."""
+MAX_YAW_DEG = 20.0
+"""How far heads turn in these sets; farther, half of most parts is out of sight."""
 _UPPER = ("AU_1", "AU_2", "AU_4", "AU_5", "AU_6")
 _LOWER = ("AU_12", "AU_15", "AU_17", "AU_20", "AU_25", "AU_26")
 _BARE: dict[str, Fixed] = {
@@ -32,14 +40,14 @@ _BARE: dict[str, Fixed] = {
     "mustache": 0.0,
     "beard": 0.0,
 }
-# Of pictures that differ much in other things, no network knows a person by one part.
-_CLEAR: dict[str, Fixed] = {"glasses": "none", "hat": "none", "bangs": 0.0, "blur": 0.0, "noise": 0.0}
+_UNWORN: dict[str, Fixed] = {"glasses": "none", "bangs": 0.0}
 _SHOWN = ("both", "eyes", "mouth")
 
 
-def _towards(table: pd.DataFrame, most: float = MAX_YAW_DEG) -> pd.DataFrame:
-    """The same faces, turned no farther than all parts can be seen."""
-    return table.assign(yaw=table["yaw"].clip(-most, most))
+def clear(table: pd.DataFrame) -> pd.DataFrame:
+    """The same faces in clear pictures: sharp, bareheaded, and turned little."""
+    turn = {"yaw": table["yaw"].clip(-MAX_YAW_DEG, MAX_YAW_DEG), "pitch": table["pitch"].clip(-10.0, 10.0)}
+    return table.assign(blur=0.0, noise=0.0, hat="none", **turn)
 
 
 def inpainting_triplets(
@@ -107,10 +115,8 @@ def inpainting_triplets(
         mine = [i for i in range(n) if parts[i % len(parts)] == part]
         if not mine:
             continue
-        plan = read_plan(_CLEAR | UNCOVERED.get(part, {}), None, None)
-        originals = _towards(
-            draw([(i, j) for i in mine for j in range(each)], seed, True, plan), MAX_YAW_DEG / 2
-        )
+        plan = read_plan(_UNWORN | UNCOVERED.get(part, {}), None, None)
+        originals = clear(draw([(i, j) for i in mine for j in range(each)], seed, True, plan))
         others = draw(
             [(donors * i + d, 0) for i in mine for d in range(donors)], fresh_seed(seed, 20 + k), True, plan
         )
@@ -168,7 +174,7 @@ def spectacled(n: int, *, seed: int = 0) -> pd.DataFrame:
     """
     n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
     plan = read_plan({"bangs": 0.0}, None, None)
-    table = draw([(k, 0) for k in range(n)], fresh_seed(seed, 14), True, plan)
+    table = clear(draw([(k, 0) for k in range(n)], fresh_seed(seed, 14), True, plan))
     worn = np.random.default_rng(np.random.SeedSequence([seed, 15])).permutation(np.arange(n) % 2)
     table["glasses"] = np.where(worn == 1, "horn", "none")
     return labelled(table, class_=[f"eyeglasses_{k}" for k in worn])
@@ -178,7 +184,7 @@ def _expressive(
     n: int, upper: Sequence[str], lower: Sequence[str], seed: int, label: Sequence[str] | None
 ) -> pd.DataFrame:
     table = draw([(k, 0) for k in range(n)], fresh_seed(seed, 16), True, read_plan(_BARE, None, None))
-    table = _towards(table)
+    table = clear(table)
     strength = np.random.default_rng(np.random.SeedSequence([seed, 17])).uniform(0.7, 1.0, (n, 2))
     for side, (names, moods) in enumerate(((_UPPER, upper), (_LOWER, lower))):
         for name in names:
@@ -293,6 +299,28 @@ def conflicts(n: int, moods: Sequence[str] = ("surprise", "sadness"), *, seed: i
     order = np.random.default_rng(np.random.SeedSequence([seed, 19])).permutation(n)
     chosen = [ordered[k % len(ordered)] for k in order]
     return _expressive(n, [a for a, _ in chosen], [b for _, b in chosen], seed, None)
+
+
+def twins(table: pd.DataFrame) -> pd.DataFrame:
+    """Each face of `confined` or `spectacled`, followed by the same face of the next class.
+
+    Parameters
+    ----------
+    table : DataFrame
+        n rows.
+
+    Returns
+    -------
+    DataFrame
+        2n rows.
+
+    Examples
+    --------
+    >>> twins(spectacled(2)).glasses.tolist()
+    ['none', 'horn', 'horn', 'none']
+    """
+    both = pd.concat([table, without(table, "class")[0]], ignore_index=True)
+    return both.iloc[np.arange(len(both)).reshape(2, -1).T.ravel()].reset_index(drop=True)
 
 
 def without(table: pd.DataFrame, what: str) -> list[pd.DataFrame]:

@@ -17,7 +17,7 @@ def epoch_order(
     labels: Int[ndarray, " n"],
     count: int,
     *,
-    sampling: Literal["uniform_classes", "uniform_images"] = "uniform_classes",
+    sampling: Literal["uniform_classes", "uniform_images", "uniform_pairs"] = "uniform_classes",
     seed: int = 0,
     epoch: int = 0,
 ) -> Int[ndarray, " count"]:
@@ -33,8 +33,8 @@ def epoch_order(
         Class of each image, 0 to classes - 1.
     count : int
         How many draws.
-    sampling : {"uniform_classes", "uniform_images"}, default "uniform_classes"
-        What is drawn uniformly.
+    sampling : {"uniform_classes", "uniform_images", "uniform_pairs"}, default "uniform_classes"
+        What is drawn uniformly; a pair is two consecutive images, which come one after the other.
     seed, epoch : int, default 0
         Of the random numbers.
 
@@ -53,6 +53,9 @@ def epoch_order(
     rng = np.random.default_rng([seed, epoch, _ORDER])
     if sampling == "uniform_images":
         return _rounds(np.arange(len(labels)), count, rng)
+    if sampling == "uniform_pairs":
+        firsts = 2 * _rounds(np.arange(len(labels) // 2), math.ceil(count / 2), rng)
+        return np.stack([firsts, firsts + 1], axis=1).ravel()[:count]
     classes = _rounds(np.unique(labels), count, rng)
     rng = np.random.default_rng([seed, epoch, _IMAGES])
     order = np.empty(count, dtype=np.int64)

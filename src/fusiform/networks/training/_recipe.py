@@ -4,7 +4,7 @@ from typing import Any, Literal
 from fusiform.errors import SpecError, nearest
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "sampling": ("uniform_classes", "uniform_images"),
+    "sampling": ("uniform_classes", "uniform_images", "uniform_pairs"),
     "head": ("linear", "cosine", "triplet"),
     "optimizer": ("sgd", "adamw"),
     "schedule": ("plateau", "cosine"),
@@ -32,9 +32,9 @@ class Recipe:
         Passes; an epoch is as many draws as there are images, in whole batches.
     batch_size : int, default 64
         Images a step.
-    sampling : {"uniform_classes", "uniform_images"}, default "uniform_classes"
-        Whether every class (identity) or every image is drawn equally often. Of a continuous attribute it is always
-        every image, of triplets every class.
+    sampling : {"uniform_classes", "uniform_images", "uniform_pairs"}, default "uniform_classes"
+        Whether every class (identity), every image, or every pair of consecutive images, which then are in one batch, is
+        drawn equally often. Of a continuous attribute it is always every image, of triplets every class.
     input_size : (int, int), default (224, 224)
         Height and width of what the network is shown, in pixels.
     shortest_side : int, default 256
@@ -105,7 +105,7 @@ class Recipe:
     test: str = ""
     epochs: int = 50
     batch_size: int = 64
-    sampling: Literal["uniform_classes", "uniform_images"] = "uniform_classes"
+    sampling: Literal["uniform_classes", "uniform_images", "uniform_pairs"] = "uniform_classes"
     input_size: tuple[int, int] = (224, 224)
     shortest_side: int = 256
     padding: int = 0

@@ -1,15 +1,15 @@
 """Sections on what the study asks first: which methods are to be trusted, and which findings hold."""
 
 import pandas as pd
-from markupsafe import Markup
 
 from fusiform.plotting import attribution_matrix
-from fusiform.plotting._attribution_study_rows import BASELINE_NAMES, method_name, metric_name
-from fusiform.report._build import Figures, interval_cell, plotted, value_cell
-from fusiform.report._format import count, missing
-from fusiform.report._parts import Block, Cell, Section, Table, table
+from fusiform.plotting._attribution_study_rows import BASELINE_NAMES, METRIC_NAMES, method_name, metric_name
+from fusiform.report._build import Figures, plotted, value_cell
+from fusiform.report._format import count, listing, missing
+from fusiform.report._parts import Block, Section, Table, table
 from fusiform.report._verdicts import findings_blocks
 from fusiform.report.attribution._material import Material
+from fusiform.report.attribution._wide import named, wide_table
 
 
 def answer(material: Material, figures: Figures) -> Section:
@@ -27,7 +27,14 @@ def answer(material: Material, figures: Figures) -> Section:
                 )
             )  # fmt: skip
             blocks.append(Block(setup=name, table=_standing_table(material, name, target)))
-            blocks.append(Block(setup=name, table=_measures_table(rows, name, target)))
+            order = [str(m) for m in material.standing(name, target)["method"]]
+            heads = {m: metric_name(m) for m in METRIC_NAMES if (rows["metric"] == m).any()}
+            heads |= {m: metric_name(m) for m in dict.fromkeys(rows["metric"]) if m not in heads}
+            caption = f"Values and 95% intervals of {name}, {target}"
+            blocks.append(
+                Block(setup=name, table=wide_table(rows, "metric", caption, order=order, heads=heads))
+            )
+            blocks.append(Block(setup=name, table=_notes_table(rows, name, target)))
     return Section(
         "answer",
         "Which methods are to be trusted",
@@ -60,34 +67,52 @@ def _standing_table(material: Material, name: str, target: str) -> Table:
             if not missing(row["mean_rank"])
             else "not ranked"
         )
-        lines.append([_named(row), value_cell(row["mean_rank"], 1), *beaten, said])
-    columns = ["Method", "Mean rank", *(f"Beats the {label}" for label in BASELINE_NAMES.values()), "By mean rank"]
-    caption = f"In how many measures of the mean rank a method is surely better, {name}, {target}"
-    return table(caption, columns, lines, folded=f"{caption}: the whole interval of the difference on the better side")
-
-
-def _named(row: dict) -> Cell:
-    name = method_name(row["method"])
-    return Cell(Markup("<i>{}</i>").format(name) if row["baseline_map"] else name)
-
-
-def _measures_table(rows: pd.DataFrame, name: str, target: str) -> Table:
-    lines = [
-        [
-            _named(row),
-            metric_name(row["metric"]),
-            str(row["better"]),
-            value_cell(row["value"], 3),
-            interval_cell(row["lower"], row["upper"], 3),
-            value_cell(row["chance"], 3),
-            (row["n"], count(row["n"])),
-            (row["n_identities"], count(row["n_identities"])),
-            "" if missing(row["note"]) else str(row["note"]),
-        ]
-        for row in rows.to_dict("records")
+        lines.append(
+            [
+                named(row["method"], baseline_map=row["baseline_map"]),
+                value_cell(row["mean_rank"], 1),
+                *beaten,
+                said,
+            ]
+        )
+    columns = [
+        "Method",
+        "Mean rank",
+        *(f"Beats the {label}" for label in BASELINE_NAMES.values()),
+        "By mean rank",
     ]
-    columns = ["Method", "Measure", "Better", "Value", "95% interval", "Random map", "Images", "People", "Note"]
-    return table(f"Measures of {name}, {target}", columns, lines, folded=f"The {len(lines)} numbers behind this figure")
+    caption = f"In how many measures of the mean rank a method is surely better, {name}, {target}"
+    return table(
+        caption, columns, lines, folded=f"{caption}: the whole interval of the difference on the better side"
+    )
+
+
+def _notes_table(rows: pd.DataFrame, name: str, target: str) -> Table:
+    known = rows[rows["value"].notna()]
+    lines = []
+    for metric, own in known.groupby("metric", sort=False):
+        first = own.iloc[0]
+        notes = own[own["note"].fillna("") != ""].groupby("note", sort=False)["method"].agg(list)
+        told = [
+            f"{note} ({listing([method_name(m) for m in methods], most=4)})"
+            for note, methods in notes.items()
+        ]
+        if len(notes) == 1 and len(notes.iloc[0]) == len(own):
+            told = [str(notes.index[0])]
+        lines.append(
+            [
+                metric_name(metric),
+                str(first["better"]),
+                value_cell(first["chance"], 3),
+                (own["n"].max(), count(own["n"].max())),
+                (own["n_identities"].max(), count(own["n_identities"].max())),
+                "; ".join(told),
+            ]
+        )
+    columns = ["Measure", "Better", "Random map", "Images", "People", "Note"]
+    return table(
+        f"Measures of {name}, {target}", columns, lines, folded="What was measured on how many images"
+    )
 
 
 def findings(material: Material) -> Section:
@@ -102,5 +127,3 @@ def findings(material: Material) -> Section:
         "the run has no table of findings.",
         findings_blocks(material.tables.get("findings"), by="network", source="survey"),
     )
-
-

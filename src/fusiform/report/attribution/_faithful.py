@@ -21,8 +21,12 @@ from fusiform.report._build import Figures, absent, interval_cell, one_of, plott
 from fusiform.report._format import count, interval, listing, number, percent
 from fusiform.report._parts import Block, Section, Table, table
 from fusiform.report.attribution._material import Material, missing_said
+from fusiform.report.attribution._wide import wide_table
 
-_KINDS = {"cascading": "cascading: all weights down to a layer", "independent": "independent: one layer alone"}
+_KINDS = {
+    "cascading": "cascading: all weights down to a layer",
+    "independent": "independent: one layer alone",
+}
 
 
 def curves(material: Material, figures: Figures) -> Section:
@@ -83,7 +87,7 @@ def inpainting(material: Material, figures: Figures) -> Section:
                 plotted(figures, "inpainting-parts", one_of(views), label, setup=name, title="By part", pick=list(views), wide=True)
             )  # fmt: skip
         if len(rows):
-            blocks.append(Block(setup=name, table=_inpainting_table(rows, name)))
+            blocks.append(Block(setup=name, table=_inpainting_table(material, rows, name)))
     return Section(
         "inpainting",
         "Inpainting game",
@@ -104,7 +108,9 @@ def _rate(rate: Any) -> str:
 
 def _parts_figure(rows: pd.DataFrame, order: list[str]) -> Any:
     heads = {
-        str(r["part"]): f"{str(r['part']).replace('_', ' ')}\n{count(r['played'])} of {count(r['played'] + r['dropped'])}"
+        str(
+            r["part"]
+        ): f"{str(r['part']).replace('_', ' ')}\n{count(r['played'])} of {count(r['played'] + r['dropped'])}"
         for r in rows.drop_duplicates("part").to_dict("records")
     }
     told = [
@@ -112,25 +118,26 @@ def _parts_figure(rows: pd.DataFrame, order: list[str]) -> Any:
         for r in rows.to_dict("records")
     ]
     return attribution_grid(
-        rows.assign(told=told), "part", order=order, heads=heads, written=percent, ticks={0.0: "0%", 1.0: "100%"}
+        rows.assign(told=told),
+        "part",
+        order=order,
+        heads=heads,
+        written=percent,
+        ticks={0.0: "0%", 1.0: "100%"},
     )
 
 
-def _inpainting_table(rows: pd.DataFrame, name: str) -> Table:
-    lines = [
-        [
-            method_name(row["method"]),
-            str(row["part"]).replace("_", " "),
-            (row["false_alarm_rate"], _rate(row["false_alarm_rate"])),
-            (row["probability"], percent(row["probability"])),
-            interval_cell(100 * row["lower"], 100 * row["upper"], 0),
-            (row["played"], count(row["played"])),
-            (row["dropped"], count(row["dropped"])),
-        ]
-        for row in rows.to_dict("records")
-    ]
-    columns = ["Method", "Part", "False alarm rate", "Probability", "95% interval (%)", "Played", "Dropped"]
-    return table(f"Inpainting game of {name}", columns, lines, folded=f"The {len(lines)} numbers of the inpainting game")
+def _inpainting_table(material: Material, rows: pd.DataFrame, name: str) -> Table:
+    heads = {
+        f"{r['part']}|{_rate(r['false_alarm_rate'])}": f"{str(r['part']).replace('_', ' ')}, {_rate(r['false_alarm_rate'])} "
+        f"({count(r['played'])} played, {count(r['dropped'])} dropped)"
+        for r in rows.drop_duplicates(["part", "false_alarm_rate"]).to_dict("records")
+    }  # fmt: skip
+    rows = rows.assign(what=rows["part"] + "|" + rows["false_alarm_rate"].map(_rate))
+    caption = (
+        f"Inpainting game of {name}: probability of being taken for the other person, with 95% intervals (%)"
+    )
+    return wide_table(rows, "what", caption, order=material.order(name), heads=heads, share=True)
 
 
 def sanity(material: Material, figures: Figures) -> Section:
@@ -175,7 +182,9 @@ def _randomised(
         )  # fmt: skip
     own = rows[rows["kind"] == "cascading"]
     verdicts = sanity_verdicts(own)
-    last = own[(own["metric"] == "spearman_absolute") & own["value"].notna()].sort_values("depth", kind="stable")
+    last = own[(own["metric"] == "spearman_absolute") & own["value"].notna()].sort_values(
+        "depth", kind="stable"
+    )
     lines = [
         [
             method_name(row["method"]),
@@ -190,7 +199,11 @@ def _randomised(
     if lines:
         columns = ["Method", "Verdict", "Rank correlation", "95% interval", "Last layer drawn anew", "Images"]
         caption = f"Maps of {name} once all weights are drawn anew"
-        blocks.append(Block(setup=name, table=table(caption, columns, lines, folded=f"{caption}: {len(lines)} verdicts")))
+        blocks.append(
+            Block(
+                setup=name, table=table(caption, columns, lines, folded=f"{caption}: {len(lines)} verdicts")
+            )
+        )
     return blocks
 
 

@@ -19,14 +19,16 @@ from fusiform.plotting._attribution_study_maps import (
 from fusiform.plotting._attribution_study_rows import method_name, ordered
 from fusiform.report._build import Figures, absent, interval_cell, one_of, plotted
 from fusiform.report._format import count, interval, listing, percent, signed
-from fusiform.report._parts import Block, Picture, Section, Table, table
+from fusiform.report._parts import Block, Picture, Section, table
 from fusiform.report._pictures import encoded, png
 from fusiform.report.attribution._material import Material, missing_said
+from fusiform.report.attribution._wide import wide_table
 
 _FACE_PX, _CANONICAL_PX = 96, 88
 # Over all networks together, so that a page stays below about 8 MB.
 _MOST_IMAGES, _MOST_MAPS = 6, 14
 _MOST_RATIO = 3.0
+_MOST_DIFFERENCES = 60
 _ALL = "all"
 
 
@@ -66,9 +68,7 @@ def _faces(material: Material, rows: pd.DataFrame, images: Sequence[str]) -> Pic
     return Picture(_jpeg(joined_pictures(faces)), f"The faces: {listing(ids)}", f"the faces: {listing(ids)}")
 
 
-def _overlays(
-    material: Material, rows: pd.DataFrame, images: Sequence[str], method: str
-) -> Picture | None:
+def _overlays(material: Material, rows: pd.DataFrame, images: Sequence[str], method: str) -> Picture | None:
     files = dict(zip(rows["image"], rows["file"], strict=True))
     maps = {image: values for image in images if (values := material.map(files.get(image))) is not None}
     if not maps:
@@ -108,12 +108,20 @@ def canonical(material: Material, figures: Figures) -> Section:
         rows = material.rows("canonical_maps", name)
         groups = [str(g) for g in dict.fromkeys(rows["group"])]
         counts = rows.drop_duplicates("group").set_index("group")["n"]
-        shown = [_of_method(material, rows[rows["method"] == m], groups, m) for m in ordered(rows, material.order(name))]
+        shown = [
+            _of_method(material, rows[rows["method"] == m], groups, m)
+            for m in ordered(rows, material.order(name))
+        ]
         pictures = [picture for picture in shown if picture is not None]
         if pictures:
             words = [f"{g} ({count(counts[g])} images)" for g in groups] + _difference_words(groups)
             blocks.append(
-                Block(setup=name, title=name, detail="from left to right: " + ", ".join(words), pictures=pictures)
+                Block(
+                    setup=name,
+                    title=name,
+                    detail="from left to right: " + ", ".join(words),
+                    pictures=pictures,
+                )
             )
         blocks += _shares(material, figures, name)
     return Section(
@@ -134,9 +142,7 @@ def _difference_words(groups: Sequence[str]) -> list[str]:
     return [f"{named[0]} less {named[1]}"] if len(named) == 2 else []
 
 
-def _of_method(
-    material: Material, rows: pd.DataFrame, groups: Sequence[str], method: str
-) -> Picture | None:
+def _of_method(material: Material, rows: pd.DataFrame, groups: Sequence[str], method: str) -> Picture | None:
     files = dict(zip(rows["group"].astype(str), rows["file"], strict=True))
     maps = {g: values for g in groups if (values := material.map(files.get(g))) is not None}
     square = {g: values for g, values in maps.items() if values.shape[0] == values.shape[1]}
@@ -180,12 +186,25 @@ def _shares(material: Material, figures: Figures, name: str) -> list[Block]:
         return []
     order = material.order(name)
     views = {str(g): _share_figure(own, order) for g, own in rows.groupby("group", sort=False)}
-    label = f"Share of the saliency by part of the canonical face, {name}. The numbers are in the table below."
+    label = (
+        f"Share of the saliency by part of the canonical face, {name}. The numbers are in the table below."
+    )
     shares = plotted(
         figures, "canonical", one_of(views), label, setup=name, title=f"Share of each part, {name}", pick=list(views), wide=True,
         note="Written: share of the saliency. Coloured: that share over the part's share of the face's area.",
     )  # fmt: skip
-    return [shares, Block(setup=name, table=_shares_table(rows, name)), *_differences(rows, name)]
+    said = rows.assign(value=rows["share"])
+    tables = [
+        Block(
+            setup=name,
+            table=wide_table(
+                own, "part", f"Shares of the parts of {name}, {group}, with 95% intervals (%)", order=order, share=True,
+                folded=f"The numbers of {group} ({count(own['n'].max())} images)",
+            ),
+        )
+        for group, own in said.groupby("group", sort=False)
+    ]  # fmt: skip
+    return [shares, *tables, *_differences(rows, name)]
 
 
 def _share_figure(rows: pd.DataFrame, order: Sequence[str]) -> Any:
@@ -202,23 +221,6 @@ def _share_figure(rows: pd.DataFrame, order: Sequence[str]) -> Any:
         rows.assign(value=rows["share"], colour=ratio, told=told), "part", order=order, heads=heads, written=percent,
         most=_MOST_RATIO, ticks={0.0: "0", 1.0: "area", 2.0: "2×", 3.0: "3×"},
     )  # fmt: skip
-
-
-def _shares_table(rows: pd.DataFrame, name: str) -> Table:
-    lines = [
-        [
-            method_name(row["method"]),
-            str(row["group"]),
-            str(row["part"]).replace("_", " "),
-            (row["share"], percent(row["share"])),
-            interval_cell(100 * row["lower"], 100 * row["upper"], 1),
-            (row["area"], percent(row["area"])),
-            (row["n"], count(row["n"])),
-        ]
-        for row in rows.to_dict("records")
-    ]
-    columns = ["Method", "Group", "Part", "Share", "95% interval (%)", "Area", "Images"]
-    return table(f"Shares of the parts, {name}", columns, lines, folded=f"The {len(lines)} numbers behind this figure")
 
 
 def _differences(rows: pd.DataFrame, name: str) -> list[Block]:
@@ -248,9 +250,20 @@ def _differences(rows: pd.DataFrame, name: str) -> list[Block]:
                 )
     lines.sort(key=lambda line: (line[-1] != "yes", -abs(line[3][0])))
     apart = sum(line[-1] == "yes" for line in lines)
-    columns = ["Method", "Part", "Groups", "Difference (points)", "First, 95% interval (%)", "Second, 95% interval (%)", "Intervals apart"]
+    more = max(0, len(lines) - _MOST_DIFFERENCES)
+    n = len(lines)
+    columns = [
+        "Method",
+        "Part",
+        "Groups",
+        "Difference (points)",
+        "First, 95% interval (%)",
+        "Second, 95% interval (%)",
+        "Intervals apart",
+    ]
     made = table(
-        f"Differences between groups, {name}", columns, lines,
-        folded=f"Differences between groups: {apart} of {len(lines)} with intervals that do not overlap",
+        f"Differences between groups, {name}", columns, lines[:_MOST_DIFFERENCES],
+        folded=f"Differences between groups: {apart} of {n} with intervals that do not overlap",
     )  # fmt: skip
-    return [Block(setup=name, table=made)]
+    note = f"{count(more)} smaller ones follow from the tables of numbers." if more else ""
+    return [Block(setup=name, table=made, note=note)]

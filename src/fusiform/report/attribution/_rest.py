@@ -4,10 +4,11 @@ import pandas as pd
 
 from fusiform.plotting import attribution_dots
 from fusiform.plotting._attribution_study_rows import method_name, methods_by
-from fusiform.report._build import Figures, absent, interval_cell, plotted, value_cell
+from fusiform.report._build import Figures, absent, plotted
 from fusiform.report._format import count, missing, number, percent
 from fusiform.report._parts import Block, Section, Table, table
 from fusiform.report.attribution._material import Material
+from fusiform.report.attribution._wide import wide_table
 
 DESCRIPTOR_NAMES = {
     "centroid_frequency": "mean frequency\n(cycles an image)",
@@ -33,7 +34,9 @@ def detail(material: Material, figures: Figures) -> Section:
         figure = attribution_dots(rows, panels=panels, order=order, families=material.families, columns=5)
         label = f"Level of detail of the maps of {name}, the coarsest method on top. The numbers are in the table below."
         blocks.append(plotted(figures, "detail", figure, label, setup=name, title=name, wide=True))
-        blocks.append(Block(setup=name, table=_detail_table(rows, name)))
+        heads = {m: text.replace("\n", " ") for m, text in panels.items() if (rows["metric"] == m).any()}
+        caption = f"Level of detail of the maps of {name}, with 95% intervals"
+        blocks.append(Block(setup=name, table=wide_table(rows, "metric", caption, order=order, heads=heads)))
     return Section(
         "detail",
         "Level of detail",
@@ -46,28 +49,15 @@ def detail(material: Material, figures: Figures) -> Section:
     )
 
 
-def _detail_table(rows: pd.DataFrame, name: str) -> Table:
-    lines = [
-        [
-            method_name(row["method"]),
-            DESCRIPTOR_NAMES.get(row["metric"], str(row["metric"])).replace("\n", " "),
-            value_cell(row["value"], 3),
-            interval_cell(row["lower"], row["upper"], 3),
-            (row["n"], count(row["n"])),
-        ]
-        for row in rows.to_dict("records")
-    ]
-    columns = ["Method", "Measure", "Value", "95% interval", "Images"]
-    return table(f"Level of detail, {name}", columns, lines, folded=f"The {len(lines)} numbers behind this figure")
-
-
 def cost(material: Material, figures: Figures) -> Section:
     """Time, passes and memory."""
     blocks = []
     for name in material.networks_of("cost"):
         rows = material.rows("cost", name)
         rows = rows[rows["seconds_per_image"].notna()]
-        own = rows.assign(panel="cost", value=rows["seconds_per_image"], lower=float("nan"), upper=float("nan"))
+        own = rows.assign(
+            panel="cost", value=rows["seconds_per_image"], lower=float("nan"), upper=float("nan")
+        )
         own = own.sort_values("value", kind="stable")
         if (own["value"] > 0).any():
             figure = attribution_dots(
@@ -80,7 +70,9 @@ def cost(material: Material, figures: Figures) -> Section:
     return Section(
         "cost",
         "What maps cost",
-        ["Wall time on the machine of this run, with the options listed below, and images passed through the whole network a map."],
+        [
+            "Wall time on the machine of this run, with the options listed below, and images passed through the whole network a map."
+        ],
         absent(material, "cost", "the run has no table of costs."),
         blocks,
     )
@@ -106,9 +98,12 @@ def left_out(material: Material) -> Section:
     blocks = []
     rows = material.rows("not_applicable")
     if len(rows):
-        together = rows.groupby(["network", "method", "why"], sort=False)["target"].agg(_targets).reset_index()
+        together = (
+            rows.groupby(["network", "method", "why"], sort=False)["target"].agg(_targets).reset_index()
+        )
         lines = [
-            [method_name(r["method"]), str(r["network"]), r["target"], str(r["why"])] for r in together.to_dict("records")
+            [method_name(r["method"]), str(r["network"]), r["target"], str(r["why"])]
+            for r in together.to_dict("records")
         ]
         made = table("Methods that do not apply, and why", ["Method", "Network", "Target", "Why"], lines)
         blocks.append(Block(title="Does not apply", table=made))
@@ -123,11 +118,13 @@ def left_out(material: Material) -> Section:
         blocks.append(Block(title="Failed", table=made))
     for what, why in material.reasons.items():
         blocks.append(Block(note=f"Not measured: {what}. {why}"))
+    if not blocks:
+        blocks.append(Block(note="Nothing: every method applied to every network."))
     return Section(
         "left-out",
         "What does not apply or failed",
         ["No method gives another method's map in its place: what does not apply to a network says why."],
-        "nothing: every method applied to every network.",
+        "",
         blocks,
     )
 
@@ -146,12 +143,14 @@ def skipped(material: Material) -> Section:
     images = rows[rows["image_id"].fillna("") != ""] if len(rows) else rows
     blocks = []
     if len(images):
-        lines = [[str(r["image_id"]), str(r["reason"])] for r in images.head(_MOST_SKIPPED).to_dict("records")]
+        lines = [
+            [str(r["image_id"]), str(r["reason"])] for r in images.head(_MOST_SKIPPED).to_dict("records")
+        ]
         said = f"{count(len(images))} {'image was' if len(images) == 1 else 'images were'} left out"
         blocks.append(Block(table=table("Images left out, and why", ["Image", "Reason"], lines, folded=said)))
-    looked = "skipped" in material.run.tables
-    absent_said = "none: every image could be read." if looked else "the run has no table of skipped images."
-    return Section("skipped", "Skipped images", [], absent_said, blocks)
+    elif "skipped" in material.run.tables:
+        blocks.append(Block(note="None: every image could be read."))
+    return Section("skipped", "Skipped images", [], "the run has no table of skipped images.", blocks)
 
 
 def settings(material: Material) -> Section:
@@ -197,6 +196,17 @@ def networks(material: Material) -> Section:
         ]
         for r in (rows.to_dict("records") if len(rows) else [])
     ]
-    columns = ["Network", "Kind", "Targets", "Curves are of", "Input", "Parameters", "Images", "People", "Right in", "Note"]
+    columns = [
+        "Network",
+        "Kind",
+        "Targets",
+        "Curves are of",
+        "Input",
+        "Parameters",
+        "Images",
+        "People",
+        "Right in",
+        "Note",
+    ]
     blocks = [Block(table=table("Networks of this study", columns, lines))] if lines else []
     return Section("subjects", "Networks", [], "the run has no table of networks.", blocks)

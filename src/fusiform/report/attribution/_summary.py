@@ -28,7 +28,9 @@ def sentences(material: Material) -> list[str]:
 
 def _opening(material: Material) -> str:
     if not material.names:
-        return "This run asks which methods of attribution give maps of a face network that are to be trusted."
+        return (
+            "This run asks which methods of attribution give maps of a face network that are to be trusted."
+        )
     metrics = material.rows("measures")["metric"].nunique() if "measures" in material.tables else 0
     n = _images(material)
     shown = f" of {count(n)} images a network" if n else ""
@@ -51,7 +53,10 @@ def _best(material: Material, name: str) -> list[str]:
     methods = listed[~listed["baseline_map"]]
     if not len(methods):
         return []
-    best = [f"{method_name(r['method'])} ({number(r['mean_rank'], 1)})" for r in methods.head(_MOST).to_dict("records")]
+    best = [
+        f"{method_name(r['method'])} ({number(r['mean_rank'], 1)})"
+        for r in methods.head(_MOST).to_dict("records")
+    ]
     said = f"{name}: the best mean ranks have {listing(best)}"
     base = listed[listed["baseline_map"]]
     if len(base):
@@ -107,7 +112,11 @@ def _left_out(material: Material) -> list[str]:
         return []
     whole = rows[~rows["why"].str.contains(r"^[a-z_ ()]+: ", regex=True)]
     names = [method_name(m) for m in dict.fromkeys(whole["method"])]
-    return [f"Not applicable to some network or target, for a reason given below: {listing(names, most=8)}."] if names else []
+    return (
+        [f"Not applicable to some network or target, for a reason given below: {listing(names, most=8)}."]
+        if names
+        else []
+    )
 
 
 def _problems(material: Material) -> list[str]:
@@ -179,5 +188,7 @@ def cautions(material: Material) -> list[str]:
         "Maps explain these networks on these faces. Which method is best on another network, face set or target has to be measured there.",
     ]
     if any(not missing(r.get("seconds_per_image")) for r in material.rows("cost").head(1).to_dict("records")):
-        notes.append("Times are of this machine with whatever else it did, and of the moderate options that are listed.")
+        notes.append(
+            "Times are of this machine with whatever else it did, and of the moderate options that are listed."
+        )
     return notes

@@ -3,13 +3,13 @@
 import pandas as pd
 
 from fusiform.plotting import attribution_dots
-from fusiform.plotting._attribution_study_rows import method_name, methods_by
-from fusiform.report._build import Figures, absent, interval_cell, one_of, plotted
+from fusiform.plotting._attribution_study_rows import methods_by
+from fusiform.report._build import Figures, absent, one_of, plotted
 from fusiform.report._format import count, percent
-from fusiform.report._parts import Block, Section, Table, table
+from fusiform.report._parts import Block, Section, Table
 from fusiform.report.attribution._material import Material, missing_said
+from fusiform.report.attribution._wide import wide_table
 
-_PARTS_OF_CONFLICT = ("both", "eyes", "mouth")
 _POINTING = {"energy_pointing_game": "energy pointing game", "pointing_game": "pointing game"}
 
 
@@ -42,7 +42,7 @@ def truth(material: Material, figures: Figures) -> Section:
         panels = {"both": "both classes", "eyes": "class of the eyes", "mouth": "class of the mouth"}
         figure = attribution_dots(
             rows, panels=panels, order=order, families=material.families, share=True,
-            title="maps that put more on the part that shows the class",
+            title="maps that choose the part",
         )  # fmt: skip
         label = "Share of maps that choose the part that shows the class, by method. The numbers are in the table below."
         blocks.append(
@@ -50,7 +50,18 @@ def truth(material: Material, figures: Figures) -> Section:
                     note=f"The network that tells expressions is right in {right} of faces that it was not trained on. Dashed: chance, 50%. A map "
                     "that is the same for both classes is right for one of them at the most, 50% of both.")
         )  # fmt: skip
-        blocks.append(Block(table=_shares_table(rows, "Hit rates on conflict faces", "Class of", order)))
+        blocks.append(
+            Block(
+                table=wide_table(
+                    rows,
+                    "part",
+                    "Hit rates on conflict faces, with 95% intervals (%)",
+                    order=order,
+                    heads=panels,
+                    share=True,
+                )
+            )
+        )
     return Section(
         "truth",
         "Where the answer is known",
@@ -65,42 +76,18 @@ def truth(material: Material, figures: Figures) -> Section:
 
 
 def _truth_table(rows: pd.DataFrame, order: list[str]) -> Table:
-    place = {m: i for i, m in enumerate(order)}
-    rows = rows.assign(_place=rows["method"].map(place)).sort_values(["part", "_place"], kind="stable")
-    lines = [
-        [
-            method_name(row["method"]),
-            str(row["part"]).replace("_", " "),
-            (row["energy"], percent(row["energy"])),
-            interval_cell(100 * row["lower"], 100 * row["upper"], 0),
-            (row["area"], percent(row["area"])),
-            (row["energy"] / row["area"] if row["area"] else None, f"{row['energy'] / row['area']:.1f}×" if row["area"] else ""),
-            (row["hit_rate"], percent(row["hit_rate"])),
-            interval_cell(100 * row["hit_lower"], 100 * row["hit_upper"], 0),
-            (row["n"], count(row["n"])),
-        ]
-        for row in rows.to_dict("records")
-    ]  # fmt: skip
-    columns = ["Method", "Part", "Saliency there", "95% interval (%)", "Area", "Ratio", "Highest point there", "95% interval (%)", "Images"]
-    return table("Saliency on the only part that tells the class", columns, lines, folded=f"The {len(lines)} numbers behind this figure")
-
-
-def _shares_table(rows: pd.DataFrame, caption: str, what: str, order: list[str]) -> Table:
-    place = {m: i for i, m in enumerate(order)}
-    rows = rows.assign(_place=rows["method"].map(place)).sort_values(["part", "_place"], kind="stable")
-    lines = [
-        [
-            method_name(row["method"]),
-            str(row["part"]).replace("_", " "),
-            (row["value"], percent(row["value"])),
-            interval_cell(100 * row["lower"], 100 * row["upper"], 0),
-            (row["chance"], percent(row["chance"])),
-            (row["n"], count(row["n"])),
-        ]
-        for row in rows.to_dict("records")
-    ]
-    columns = ["Method", what, "Value", "95% interval (%)", "Chance", "Images"]
-    return table(caption, columns, lines, folded=f"The {len(lines)} numbers behind this figure")
+    hits = rows.assign(value=rows["hit_rate"], lower=rows["hit_lower"], upper=rows["hit_upper"])
+    both = pd.concat(
+        [rows.assign(what="saliency|" + rows["part"]), hits.assign(what="highest point|" + rows["part"])]
+    )
+    heads = {}
+    for row in rows.drop_duplicates("part").to_dict("records"):
+        part = str(row["part"])
+        said = part.replace("_", " ")
+        heads[f"saliency|{part}"] = f"Saliency on {said} (area {percent(row['area'])})"
+        heads[f"highest point|{part}"] = f"Highest point on {said} ({count(row['n'])} images)"
+    caption = "Saliency on the only part that tells the class, and how often its highest point is there, with 95% intervals (%)"
+    return wide_table(both, "what", caption, order=order, heads=heads, share=True)
 
 
 def pointing(material: Material, figures: Figures) -> Section:
@@ -124,10 +111,12 @@ def pointing(material: Material, figures: Figures) -> Section:
                 plotted(figures, "pointing", one_of(views), label, setup=name, title=name, pick=list(views), wide=True,
                         note="Dashed: the part's share of the image's area. Open: the interval does not lie above it.")
             )  # fmt: skip
-            blocks.append(
-                Block(setup=name, table=_shares_table(rows.assign(part=rows["metric"].map(_POINTING) + ", " + rows["part"]),
-                                                      f"Pointing games of {name}", "Game and part", material.order(name)))
-            )  # fmt: skip
+            games = rows.assign(
+                what=rows["metric"].map(_POINTING) + ", " + rows["part"].str.replace("_", " ")
+            )
+            caption = f"Pointing games of {name}, with 95% intervals (%)"
+            made = wide_table(games, "what", caption, order=material.order(name), share=True)
+            blocks.append(Block(setup=name, table=made))
     return Section(
         "pointing",
         "Pointing games",

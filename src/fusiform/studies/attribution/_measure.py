@@ -20,7 +20,7 @@ from fusiform.statistics import cluster_intervals
 from fusiform.studies.attribution._bench import Bench
 from fusiform.studies.attribution._cost import Meter
 from fusiform.studies.attribution._layers import steps_of
-from fusiform.studies.attribution._methods import Competitor
+from fusiform.studies.attribution._methods import LAID_OUT, Competitor
 from fusiform.studies.attribution._request import AttributionRequest
 from fusiform.studies.attribution._tasks import Task
 from fusiform.targets import Target
@@ -37,7 +37,8 @@ LOWER = frozenset(
 )
 """Measures of which less is better; of all others more is."""
 
-SANITY = "0.5 > upper end of the interval of the rank correlation of absolute values, once all weights are drawn anew"
+SANITY = "rank correlation of absolute values below 0.5, upper end of its interval, once all weights or labels are random"
+_NOT_JUDGED = "not judged: maps lie where the parts are, and are alike by that, whatever the network"
 DESCRIPTORS = {
     "chunks": "chunks",
     "chunk_px": "chunk_size",
@@ -177,8 +178,8 @@ class Measured:
             value, lower, upper = cluster_intervals(terms, codes, _ratio, seed=self.seed)
             at = self.method.complete_at
             note = "of the whole score" if at is None else f"of the difference from the baseline {at}"
-            if self.method.baseline_map:
-                note += "; these maps have no scale"
+            if not self.method.claims_completeness:
+                note += "; not claimed by the method"
             self.sheet.measure(
                 task.name, "completeness_error", (value, lower, upper, len(terms)), int(codes.max()) + 1, note
             )
@@ -261,7 +262,9 @@ class Measured:
         with sheet.trying(task.name, "implementation_invariance"):
             self._invariance(task)
         with sheet.trying(task.name, "symmetry"):
-            sheet.each(task, "symmetry", evaluation.symmetry(net, x, explained, explain), seed)
+            even = task.mirrored()
+            found = evaluation.symmetry(net, x, self.method.explained(even), self._explain(even))
+            sheet.each(task, "symmetry", found, seed)
         self._randomization(task, "cascading")
         if not self.request.quick:
             self._randomization(task.first(max(2, len(task) // 4)), "independent")
@@ -300,7 +303,7 @@ class Measured:
                 seed=self.seed,
             )
             add_sanity(self.sheet, task.name, table, kind)
-            if kind == "cascading":
+            if kind == "cascading" and self.method.name not in LAID_OUT:
                 last = table[table["metric"] == "spearman_absolute"].sort_values("depth").iloc[-1]
                 note = "rank correlation of absolute values once all weights are drawn anew"
                 self._measured(task, "parameter_randomization", last, note)
@@ -314,12 +317,13 @@ class Measured:
 
 def add_sanity(sheet: Sheet, target: str, table: pd.DataFrame, kind: str) -> None:
     """Rows of `sanity` from a table of randomisation; the verdict stands where all is random."""
-    deepest = table["depth"].max()
+    deepest, laid_out = table["depth"].max(), sheet.method.name in LAID_OUT
     for row in records(table):
         judged = kind != "independent" and row["depth"] == deepest and row["metric"] == "spearman_absolute"
-        passes = bool(row["passed"]) if judged and row["n"] else None
+        passes = bool(row["passed"]) if judged and row["n"] and not laid_out else None
+        criterion = (_NOT_JUDGED if laid_out else SANITY) if judged else ""
         said = {k: row[k] for k in ("layer", "depth", "metric", "value", "lower", "upper", "n")}
-        sheet.add("sanity", target, kind=kind, passes=passes, criterion=SANITY if judged else "", **said)
+        sheet.add("sanity", target, kind=kind, passes=passes, criterion=criterion, **said)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

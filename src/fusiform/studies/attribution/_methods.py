@@ -40,6 +40,12 @@ _LIGHT: dict[str, dict[str, Any]] = {
 }
 _WINDOWS = ("occlusion", "paired_occlusion")
 _OF_PARTS = ("part_occlusion",)
+# Maps that lie where the parts are whatever the network: they are alike by their layout.
+LAID_OUT = frozenset(("part_occlusion", "dise"))
+# Whose sums are meant to be the difference of scores.
+_COMPLETE = frozenset(
+    ("integrated_gradients", "deep_lift", "shapley_sampling", "kernel_shap", "lrp", "input_x_gradient")
+)
 # What a map of zeros would stand for, where a method says so: what sums are held against. None: the whole score is shared.
 _COMPLETE_AT: dict[str, Baseline | None] = {
     "integrated_gradients": "black",
@@ -70,6 +76,11 @@ class Competitor:
     def complete_at(self) -> Baseline | None:
         """Where the maps' sums are held against: the baseline, or None for the whole score."""
         return _COMPLETE_AT.get(self.name, "mean")
+
+    @property
+    def claims_completeness(self) -> bool:
+        """Whether its maps are meant to sum to the difference of scores."""
+        return self.name in _COMPLETE
 
     def explained(self, task: Task) -> Target:
         """What is explained: confidence by perturbation methods, the score before it by all others."""

@@ -62,6 +62,11 @@ class Task:
         """The same of the first images."""
         return self.take(torch.arange(min(n, len(self))))
 
+    def mirrored(self) -> "Task":
+        """The same with second images that are their own mirror images, and without parts, which are not."""
+        pair = None if self.pair is None else (self.pair + self.pair.flip(3)) / 2
+        return replace(self, pair=pair, parts=None)
+
     def take(self, index: Tensor) -> "Task":
         """The same of some of the images."""
         at = index.tolist()
