@@ -34,7 +34,7 @@ def test_help_names_the_study(run_cli):
 def test_maps_and_their_report(run_cli, tmp_path, monkeypatch):
     # Trainings are tested where they live.
     monkeypatch.setattr(_work, "truths", lambda *arguments: iter(()))
-    arguments = ["study", "attribution", "-n", "resnet10?width=4&variant=small&classes=2&size=32", "--quick"]
+    arguments = ["study", "attribution", "-n", "resnet10?width=4&variant=small&classes=2&input=32", "--quick"]
     arguments += ["-f", "synthetic?n=4&seed=3&size=32", "--methods", "gradient", "--few", 1, "--images", 2]
     code, out, err = run_cli(*arguments, "--out", tmp_path / "run")
     assert code == 0, err

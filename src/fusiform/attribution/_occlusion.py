@@ -11,7 +11,14 @@ from fusiform.attribution._parts import Parts, in_groups, spread_over
 from fusiform.attribution._perturbed import perturbed_scores
 from fusiform.attribution._registry import Call, checked_scores, method
 from fusiform.errors import AttributionError, NotApplicableError, SpecError
-from fusiform.perturbation import Baseline, CoalitionMasks, Windows, baseline, masked_outputs
+from fusiform.perturbation import (
+    Baseline,
+    CoalitionMasks,
+    Windows,
+    baseline,
+    incremental_outputs,
+    incremental_scores,
+)
 from fusiform.targets import MatchProbability, Similarity
 
 _WINDOWS_A_SIDE = 7
@@ -24,14 +31,28 @@ def occlusion(
     window: int | Sequence[int] | None = None,
     stride: int | Sequence[int] | None = None,
     baseline: Baseline = "mean",
+    incremental: bool = True,
 ) -> Tensor:
     """Mean drop of the score over the windows that hide a pixel (Zeiler and Fergus, 2014; survey, eq. 1)."""
     windows = windows_of(call.size, window, stride)
-    return windows.spread(call.scores[:, None] - _window_scores(call, windows, _base(call, baseline)))
+    hidden = _window_scores(call, windows, _base(call, baseline), incremental)
+    return windows.spread(call.scores[:, None] - hidden)
 
 
-def _window_scores(call: Call, windows: Windows, base: Tensor) -> Tensor:
-    return perturbed_scores(call, windows, base)
+def _window_scores(call: Call, windows: Windows, base: Tensor, incremental: bool) -> Tensor:
+    if not incremental:
+        return perturbed_scores(call, windows, base)
+    scores = incremental_scores(
+        call.net,
+        call.target,
+        call.x,
+        windows,
+        base,
+        batch_size=call.batch_size,
+        memory_gb=call.memory_gb,
+        progress=call.progress,
+    )
+    return checked_scores(scores, f"of '{call.net.card.name}' for perturbed inputs")
 
 
 @method("part_occlusion", "perturbation")
@@ -66,7 +87,7 @@ def paired_occlusion(
         pairs = torch.cat([part.x, second[rows]])
         base = torch.cat([b[rows] for b in bases])
         whole = part.net(pairs).detach().flatten(1)[:, None]
-        hidden = masked_outputs(
+        hidden = incremental_outputs(
             part.net,
             pairs,
             windows,

@@ -16,7 +16,9 @@ def explain(
     ] = None,
     pair: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Why do these two match, or not? Image files, or image ids of --faces."),
+        typer.Option(
+            metavar="A B", help="Why do these two match, or not? Image files, or image ids of --faces."
+        ),
     ] = None,
     nonmate: Annotated[
         str | None,
@@ -24,7 +26,9 @@ def explain(
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(metavar="A B ...", help="Explain these one by one: image files, or image ids of --faces."),
+        typer.Option(
+            metavar="A B ...", help="Explain these one by one: image files, or image ids of --faces."
+        ),
     ] = None,
     identities: Annotated[
         tuple[str, str] | None,
@@ -36,7 +40,9 @@ def explain(
     class_name: Annotated[
         str | None,
         typer.Option(
-            "--class", metavar="NAME|NUMBER", help="The class to explain.  [default: the predicted one of each image]"
+            "--class",
+            metavar="NAME|NUMBER",
+            help="The class to explain.  [default: the predicted one of each image]",
         ),
     ] = None,
     target: Annotated[
@@ -69,7 +75,9 @@ def explain(
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="What hidden pixels become: mean, blur, noise, grey, black, white.  [default: mean]"),
+        typer.Option(
+            help="What hidden pixels become: mean, blur, noise, grey, black, white.  [default: mean]"
+        ),
     ] = None,
     most: Annotated[
         int | None,

@@ -149,6 +149,7 @@ def expression_faces(
     moods: Sequence[str] = ("surprise", "sadness"),
     *,
     shown: Sequence[str] = ("both", "eyes", "mouth"),
+    twins: bool = False,
     size: int = 64,
     seed: int = 0,
     faint: int = FAINT,
@@ -157,7 +158,7 @@ def expression_faces(
 
     Parameters
     ----------
-    n, moods, shown, seed
+    n, moods, shown, twins, seed
         As in `fusiform.faces.synthetic.expressions`.
     size : int, default 64
         Side of the images in pixels.
@@ -180,7 +181,7 @@ def expression_faces(
     >>> faces.table["eyes_expression"].tolist(), faces.mask("eyes_expression").any().item()
     (['neutral', 'neutral'], False)
     """
-    table = synthetic.expressions(n, moods, shown=shown, seed=seed)
+    table = synthetic.expressions(n, moods, shown=shown, twins=twins, seed=seed)
     return _with_evidence(table, _SIDES, size, "expressions", seed, faint)
 
 

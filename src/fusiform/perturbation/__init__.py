@@ -7,6 +7,7 @@ through the network, as many at a time as it is fastest with, and never holds mo
 from fusiform.perturbation._baseline import KINDS as BASELINES
 from fusiform.perturbation._baseline import Baseline, baseline
 from fusiform.perturbation._batch import best_batch_size
+from fusiform.perturbation._incremental import incremental_outputs, incremental_scores
 from fusiform.perturbation._masks import CoalitionMasks, Masks, Windows, blend
 from fusiform.perturbation._scores import masked_outputs, masked_scores
 
@@ -19,6 +20,8 @@ __all__ = [
     "baseline",
     "best_batch_size",
     "blend",
+    "incremental_outputs",
+    "incremental_scores",
     "masked_outputs",
     "masked_scores",
 ]

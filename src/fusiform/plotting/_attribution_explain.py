@@ -77,7 +77,10 @@ def explained_scores(scores: pd.DataFrame) -> go.Figure:
 
 
 def explained_parts(
-    parts: pd.DataFrame, *, title: str = "Shapley value, in units of the score", names: Sequence[str] | None = None
+    parts: pd.DataFrame,
+    *,
+    title: str = "Shapley value, in units of the score",
+    names: Sequence[str] | None = None,
 ) -> go.Figure:
     """Draw what each part of the face contributes, with the least and the most of all variants.
 
@@ -116,7 +119,7 @@ def explained_parts(
     several = images.nunique() > 1
     figure = go.Figure()
     for number, (image, own) in enumerate(parts.groupby(images, sort=False)):
-        own = own.set_index("part").reindex(names).dropna(subset=["value"])
+        own = own.set_index("part").reindex(list(names)).dropna(subset=["value"])
         colours = [_FOR if value >= 0 else _AGAINST for value in own["value"]]
         figure.add_scatter(
             x=own["value"].tolist(),

@@ -19,7 +19,9 @@ _PALEST, _CONTRAST = 70, 0.62
 _GAP, _LINE, _MARGIN, _LABEL = 10, 15, 18, 150
 
 
-def map_scale(maps: Sequence[Float[ndarray, "h w"]] | Float[ndarray, "n h w"], *, share: float = 0.995) -> float:
+def map_scale(
+    maps: Sequence[Float[ndarray, "h w"]] | Float[ndarray, "n h w"], *, share: float = 0.995
+) -> float:
     """The magnitude at which maps are drawn in full colour, the same for all of them.
 
     Parameters
@@ -207,7 +209,11 @@ def _enlarged(values: Float[ndarray, "h w"], shape: tuple[int, ...]) -> Float[nd
     size = (shape[1], shape[0])
     # What is not known stays unknown, and does not darken its neighbours.
     known = np.isfinite(values)
-    held = Image.fromarray(np.where(known, values, 0).astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    held = Image.fromarray(np.where(known, values, 0).astype(np.float32)).resize(
+        size, Image.Resampling.BILINEAR
+    )
     weight = Image.fromarray(known.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     share = np.asarray(weight, dtype=np.float64)
-    return np.divide(np.asarray(held, dtype=np.float64), share, out=np.full(shape, np.nan), where=share >= 0.5)
+    return np.divide(
+        np.asarray(held, dtype=np.float64), share, out=np.full(shape, np.nan), where=share >= 0.5
+    )

@@ -22,7 +22,7 @@ from fusiform.plotting.tables import check_columns
 _ROW_PX = 21
 _GAP = " "
 # Text that is read on the grey of a light and of a dark page.
-_PALE_TEXT = "#6b7581"
+_PALE_TEXT = "#737e8a"
 _PALE = [[0.0, "rgba(138,148,161,0.04)"], [1.0, "rgba(138,148,161,0.26)"]]
 
 

@@ -1,6 +1,7 @@
-"""Pictures of maps of attribution: strips over faces, and maps on the outline of the canonical face."""
+"""Pictures of maps of attribution on the outline of the canonical face, and strips of pictures."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -9,112 +10,91 @@ from PIL import Image, ImageDraw
 
 from fusiform.errors import DataError
 from fusiform.faces import canonical_landmarks
+from fusiform.plotting import style
+from fusiform.plotting._attribution_maps import draw_map
 
-_FOR, _AGAINST = (203, 32, 38), (22, 96, 190)
-_OUTLINE = (138, 148, 161, 210)
 # Jaw, brows, nose, eyes, mouth among 68 landmarks; those that close.
 _OPEN = (range(17), range(17, 22), range(22, 27), range(27, 31), range(31, 36))
 _CLOSED = (range(36, 42), range(42, 48), range(48, 60))
 _FINE = 3
+_PAGE, _BETWEEN = 236, 255
+_LEAST_PX = 32
 
 
-def common_scale(maps: Sequence[Float[ndarray, "h w"]], quantile: float = 0.995) -> float:
-    """Give the absolute value at which the colours of maps that share a scale end.
-
-    Parameters
-    ----------
-    maps : sequence of array, shape (height, width)
-        Maps; what is not finite is left out.
-    quantile : float, default 0.995
-        Share of the absolute values that lie below it, so that a single pixel does not make all others pale.
-
-    Returns
-    -------
-    float
-        1 for maps of zeros.
-
-    Examples
-    --------
-    >>> common_scale([np.array([[0.0, -2.0]]), np.array([[1.0, 1.0]])], quantile=1.0)
-    2.0
-    """
-    values = np.concatenate([np.abs(m).ravel() for m in maps]) if len(maps) else np.zeros(1)
-    values = values[np.isfinite(values)]
-    top = float(np.quantile(values, quantile)) if values.size else 0.0
-    return top or (float(values.max()) if values.size else 0.0) or 1.0
-
-
-def draw_map(values, image, scale):
-    share = np.clip(np.nan_to_num(values) / scale, -1, 1)[..., None]
-    grey = np.repeat((image @ np.array([0.299, 0.587, 0.114]))[..., None], 3, axis=2) * 0.6 + 0.4 * 235
-    colour = np.where(share > 0, _FOR, _AGAINST)
-    return np.rint(grey * (1 - 0.9 * abs(share)) + colour * 0.9 * abs(share)).clip(0, 255).astype(np.uint8)
-
-
-def draw_canonical(values: Float[ndarray, "s s"], scale: float, size: int = 96) -> UInt8[ndarray, "h w 4"]:
-    """Draw a map on the outline of the canonical face: red for, blue against, transparent at 0.
+def draw_canonical(
+    values: Float[ndarray, "s s"] | None, scale: float | None = None, size: int = 96
+) -> UInt8[ndarray, "size size 3"]:
+    """Draw a map on the outline of the canonical face: red speaks for, blue against, and nothing is drawn where it is 0.
 
     Parameters
     ----------
-    values : array, shape (s, s)
-        A map on the canonical face; missing values are left blank.
-    scale : float
-        The absolute value of the full colour.
+    values : array, shape (s, s), optional
+        A map on the canonical face, as `fusiform.faces.to_canonical` makes; NaN where there is nothing. The bare outline when
+        not given.
+    scale : float, optional
+        Magnitude that is drawn in full colour, as for `draw_map`.
     size : int, default 96
-        Side of the picture in pixels.
+        Side of the picture in pixels, at least 32.
 
     Returns
     -------
-    uint8 array, shape (size, size, 4)
-        RGBA, see-through where nothing is drawn, for a light or a dark page.
+    uint8 array, shape (size, size, 3)
+        The picture.
 
     Raises
     ------
     DataError
-        If the map is not square, or the scale not above 0.
+        If the map is not square, the scale is negative or not finite, or the picture too small.
 
     Examples
     --------
     >>> draw_canonical(np.zeros((64, 64)), 1.0).shape
-    (96, 96, 4)
+    (96, 96, 3)
     """
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise DataError(f"A map on the canonical face is square, (s, s); got an array {values.shape}.")
-    if not scale > 0:
-        raise DataError(f"The scale of a map must be above 0; got {scale}.")
-    share = np.clip(np.nan_to_num(values) / scale, -1, 1)
-    image = np.empty((*values.shape, 4), np.uint8)
-    image[..., :3] = np.where((share > 0)[..., None], _FOR, _AGAINST)
-    image[..., 3] = np.rint(235 * np.abs(share))
-    picture = Image.fromarray(image, "RGBA").resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(Image.alpha_composite(picture, _outline(size)))
+    if values is not None and (np.ndim(values) != 2 or len(set(np.shape(values))) != 1):
+        raise DataError(f"A map on the canonical face is square, (s, s); got an array {np.shape(values)}.")
+    if size < _LEAST_PX:
+        raise DataError(
+            f"A picture of the canonical face has a side of at least {_LEAST_PX} pixels; got {size}."
+        )
+    plain = np.full((size, size, 3), _PAGE, np.uint8)
+    picture = plain
+    if values is not None:
+        # The page shows through as it is, so that the map alone is coloured.
+        enlarged = Image.fromarray(np.nan_to_num(values).astype(np.float32)).resize(
+            (size, size), Image.Resampling.BILINEAR
+        )
+        picture = draw_map(np.asarray(enlarged), None, scale)
+    drawn = Image.fromarray(picture)
+    drawn.paste(style.MUTED, mask=_outline(size))
+    return np.asarray(drawn)
 
 
+@lru_cache(maxsize=8)
 def _outline(size: int) -> Image.Image:
-    fine = Image.new("RGBA", (_FINE * size, _FINE * size), (*_OUTLINE[:3], 0))
+    fine = Image.new("L", (_FINE * size, _FINE * size), 0)
     draw = ImageDraw.Draw(fine)
-    points = canonical_landmarks(max(32, _FINE * size)).numpy()
+    points = canonical_landmarks(_FINE * size).numpy()
     for lines, closed in ((_OPEN, False), (_CLOSED, True)):
         for line in lines:
             place = [tuple(points[i]) for i in line]
-            draw.line(place + place[:1] * closed, fill=_OUTLINE, width=_FINE, joint="curve")
+            draw.line(place + place[:1] * closed, fill=200, width=_FINE, joint="curve")
     return fine.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def joined_pictures(pictures: Sequence[UInt8[ndarray, "h w c"]], gap: int = 3) -> UInt8[ndarray, "h w c"]:
+def joined_pictures(pictures: Sequence[UInt8[ndarray, "h w 3"]], gap: int = 3) -> UInt8[ndarray, "h w 3"]:
     """Put pictures of one size side by side.
 
     Parameters
     ----------
-    pictures : sequence of uint8 array, shape (height, width, channels)
+    pictures : sequence of uint8 array, shape (height, width, 3)
         The pictures.
     gap : int, default 3
-        Pixels between them; see-through where there are four channels, else grey.
+        White pixels between them.
 
     Returns
     -------
-    uint8 array, shape (height, width, channels)
+    uint8 array, shape (height, width, 3)
         One picture.
 
     Raises
@@ -127,9 +107,9 @@ def joined_pictures(pictures: Sequence[UInt8[ndarray, "h w c"]], gap: int = 3) -
     >>> joined_pictures([np.zeros((4, 4, 3), np.uint8)] * 2, gap=1).shape
     (4, 9, 3)
     """
-    if not pictures or len({p.shape for p in pictures}) > 1:
-        raise DataError(f"Pictures side by side need one shape; got {sorted({p.shape for p in pictures})}.")
-    height, _, channels = pictures[0].shape
-    space = np.full((height, gap, channels), 138 if channels == 3 else 0, np.uint8)
+    shapes = sorted({p.shape for p in pictures})
+    if len(shapes) != 1:
+        raise DataError(f"Pictures side by side need one shape; got {shapes or 'no picture'}.")
+    space = np.full((shapes[0][0], gap, 3), _BETWEEN, np.uint8)
     parts = [part for picture in pictures for part in (space, picture)]
     return np.concatenate(parts[1:], axis=1)

@@ -101,8 +101,9 @@ class _Pass:
         kept = torch.where(none, relevance.abs(), kept)
         kept = kept / kept.flatten(1).sum(dim=1).view_as(none).clamp(min=torch.finfo(kept.dtype).tiny)
         signed = torch.where(none, -1, 1) * torch.copysign(kept, value)
-        goal = [self.goal]
-        (found,) = torch.autograd.grad(self.start.tensor, goal, signed, retain_graph=True, allow_unused=True)
+        (found,) = torch.autograd.grad(
+            self.start.tensor, self.goal, signed, retain_graph=True, allow_unused=True
+        )
         if found is None:
             raise NotApplicableError(
                 "No relevance reaches the layer: it is not on the way, or its batch norm is folded into it; take the "
@@ -120,10 +121,10 @@ def _maps(call: Call, layer: str | None, make: Callable[[Call, _Pass], Tensor]) 
         )
     mode = interceptor(call.net, Excitation())
     maps = []
+    taps = [] if layer is None else [layer]
+    edges: dict[str, GradientEdge] = {}
     for _, part in call.batches(call.batch_size or few(call)):
         x = part.x.detach().requires_grad_()
-        edges: dict[str, GradientEdge] = {}
-        taps = [] if layer is None else [layer]
         with mode.watching(), call.net.tapped(taps, lambda n, t: edges.update({n: get_gradient_edge(t)})):
             start = started(mode, part, x)
         found = make(part, _Pass(start, x if layer is None else edges[layer]))

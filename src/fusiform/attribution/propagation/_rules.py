@@ -176,9 +176,8 @@ class Relevance(Flow):
             name = self.rule
         if name in COMPOSITES:
             of_convolutions, of_first = COMPOSITES[name]
-            if first:
-                # A first layer with no rule of its own is like its kind.
-                return of_first if of_first != of_convolutions or map.kind == "conv" else "epsilon"
+            if first and of_first != of_convolutions:
+                return of_first
             return of_convolutions if map.kind == "conv" else "epsilon"
         # A box is known of pixels only.
         return "epsilon" if name == "z_box" and not first and self.rule == "z_box" else name

@@ -74,7 +74,12 @@ class ConvMap(Map):
         output_padding: Sequence[int] | None = None,
     ) -> None:
         transposed = output_padding is not None
-        options: dict[str, Any] = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+        options: dict[str, Any] = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+        }
         if transposed:
             options["output_padding"] = output_padding
         # Output channels of a transposed convolution in groups are no dimension of its weights.

@@ -45,9 +45,10 @@ _SHOWN = ("both", "eyes", "mouth")
 
 
 def clear(table: pd.DataFrame) -> pd.DataFrame:
-    """The same faces in clear pictures: sharp, bareheaded, and turned little."""
-    turn = {"yaw": table["yaw"].clip(-MAX_YAW_DEG, MAX_YAW_DEG), "pitch": table["pitch"].clip(-10.0, 10.0)}
-    return table.assign(blur=0.0, noise=0.0, hat="none", **turn)
+    """The same faces in clear pictures: sharp, in the middle, bareheaded, lit from the front, and turned little."""
+    most = {"yaw": MAX_YAW_DEG, "pitch": 10.0, "roll": 5.0, "light": 40.0}
+    within = {name: table[name].clip(-limit, limit) for name, limit in most.items()}
+    return table.assign(blur=0.0, noise=0.0, hat="none", shift_x=0.0, shift_y=0.0, zoom=1.0, **within)
 
 
 def inpainting_triplets(
@@ -215,6 +216,7 @@ def expressions(
     moods: Sequence[str] = ("surprise", "sadness"),
     *,
     shown: Sequence[str] = _SHOWN,
+    twins: bool = False,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Faces of many people with an expression that shows at the eyes and brows, at the mouth, or at both.
@@ -229,6 +231,8 @@ def expressions(
         Classes, out of `EXPRESSIONS`; each must move the eyes or brows and the mouth.
     shown : sequence of str, default both, eyes, mouth
         Where the expression may show; the other place is neutral.
+    twins : bool, default False
+        Each face is followed by the same face with the next expression: 2n rows.
     seed : int, default 0
         What they are drawn from.
 
@@ -257,11 +261,14 @@ def expressions(
     if not places:
         raise SpecError("An expression must show somewhere; got no place.")
     order = np.random.default_rng(np.random.SeedSequence([seed, 18])).permutation(n)
-    shows = [moods[k % len(moods)] for k in order]
     place = [places[k // len(moods) % len(places)] for k in order]
-    upper = [m if p != "mouth" else "neutral" for m, p in zip(shows, place, strict=True)]
-    lower = [m if p != "eyes" else "neutral" for m, p in zip(shows, place, strict=True)]
-    return _expressive(n, upper, lower, seed, shows)
+    tables = []
+    for step in range(2 if twins else 1):
+        shows = [moods[(k + step) % len(moods)] for k in order]
+        upper = [m if p != "mouth" else "neutral" for m, p in zip(shows, place, strict=True)]
+        lower = [m if p != "eyes" else "neutral" for m, p in zip(shows, place, strict=True)]
+        tables.append(_expressive(n, upper, lower, seed, shows))
+    return _interleaved(tables)
 
 
 def conflicts(n: int, moods: Sequence[str] = ("surprise", "sadness"), *, seed: int = 0) -> pd.DataFrame:
@@ -319,8 +326,13 @@ def twins(table: pd.DataFrame) -> pd.DataFrame:
     >>> twins(spectacled(2)).glasses.tolist()
     ['none', 'horn', 'horn', 'none']
     """
-    both = pd.concat([table, without(table, "class")[0]], ignore_index=True)
-    return both.iloc[np.arange(len(both)).reshape(2, -1).T.ravel()].reset_index(drop=True)
+    return _interleaved([table, without(table, "class")[0]])
+
+
+def _interleaved(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Row i of each table, then row i + 1 of each."""
+    both = pd.concat(tables, ignore_index=True)
+    return both.iloc[np.arange(len(both)).reshape(len(tables), -1).T.ravel()].reset_index(drop=True)
 
 
 def without(table: pd.DataFrame, what: str) -> list[pd.DataFrame]:

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def ground_truth_network(
     n: int = 1600,
     classes: int = 2,
     size: int = 64,
-    epochs: int = 10,
+    epochs: int = 12,
     shuffled: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
@@ -73,7 +73,7 @@ def ground_truth_network(
         How many classes.
     size : int, default 64
         Side of the network's input in pixels.
-    epochs : int, default 10
+    epochs : int, default 12
         Passes over the faces.
     shuffled : bool, default False
         Train on labels dealt at random to the same faces: the control of the data randomisation test.
@@ -115,15 +115,15 @@ def ground_truth_network(
     faces = confined_faces(people + _N_TEST, part, classes=classes, twins=True, size=size, seed=seed)
     learnt = faces.subset(slice(2 * people))
     test = faces.subset(2 * np.arange(people, people + _N_TEST))
-    return _trained(learnt, test, ("evidence",), "uniform_pairs", size, epochs, shuffled, seed, out, progress)
+    return _trained(learnt, test, ("evidence",), size, epochs, shuffled, seed, out, progress)
 
 
 def expression_network(
     moods: Sequence[str] = ("surprise", "sadness"),
     *,
-    n: int = 1200,
+    n: int = 1600,
     size: int = 64,
-    epochs: int = 10,
+    epochs: int = 12,
     shuffled: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
@@ -138,8 +138,8 @@ def expression_network(
     ----------
     moods : sequence of str, default surprise and sadness
         As in `fusiform.faces.expression_faces`.
-    n : int, default 1200
-        Training faces, each of another person.
+    n : int, default 1600
+        Training faces: half as many people, each with two expressions.
     size, epochs, shuffled, seed, out, progress
         As in `ground_truth_network`.
 
@@ -163,13 +163,12 @@ def expression_network(
     from fusiform.faces import expression_faces
 
     _check_count(n)
-    faces = expression_faces(n, moods, size=size, seed=seed)
+    faces = expression_faces(n // 2, moods, twins=True, size=size, seed=seed)
     test = expression_faces(_N_TEST, moods, size=size, seed=seed + _TEST_SEED)
     return _trained(
         faces,
         test,
         ("eyes_expression", "mouth_expression"),
-        "uniform_images",
         size,
         epochs,
         shuffled,
@@ -190,7 +189,6 @@ def _trained(
     faces: "FaceSet",
     test: "FaceSet",
     masks: tuple[str, ...],
-    sampling: Literal["uniform_images", "uniform_pairs"],
     size: int,
     epochs: int,
     shuffled: bool,
@@ -206,7 +204,7 @@ def _trained(
         "ground_truth",
         epochs=epochs,
         batch_size=32,
-        sampling=sampling,
+        sampling="uniform_pairs",
         input_size=(size, size),
         shortest_side=size,
         grey=0.0,

@@ -9,22 +9,18 @@ import pandas as pd
 from numpy import ndarray
 from PIL import Image
 
-from fusiform.plotting import attribution_grid
-from fusiform.plotting._attribution_study_maps import (
-    common_scale,
-    draw_canonical,
-    draw_map,
-    joined_pictures,
-)
+from fusiform.plotting import attribution_grid, draw_canonical
+from fusiform.plotting._attribution_maps import draw_map, map_scale
+from fusiform.plotting._attribution_study_maps import joined_pictures
 from fusiform.plotting._attribution_study_rows import method_name, ordered
 from fusiform.report._build import Figures, absent, interval_cell, one_of, plotted
 from fusiform.report._format import count, interval, listing, percent, signed
 from fusiform.report._parts import Block, Picture, Section, table
-from fusiform.report._pictures import encoded, png
+from fusiform.report._pictures import encoded
 from fusiform.report.attribution._material import Material, missing_said
 from fusiform.report.attribution._wide import wide_table
 
-_FACE_PX, _CANONICAL_PX = 96, 88
+_FACE_PX, _STRIP_PX, _MOST_SIDE_PX = 96, 440, 132
 # Over all networks together, so that a page stays below about 8 MB.
 _MOST_IMAGES, _MOST_MAPS = 6, 14
 _MOST_RATIO = 3.0
@@ -65,7 +61,7 @@ def _faces(material: Material, rows: pd.DataFrame, images: Sequence[str]) -> Pic
     if not faces:
         return None
     ids = [str(i) for i in rows.drop_duplicates("image").set_index("image").loc[list(images), "image_id"]]
-    return Picture(_jpeg(joined_pictures(faces)), f"The faces: {listing(ids)}", f"the faces: {listing(ids)}")
+    return Picture(_webp(joined_pictures(faces)), f"The faces: {listing(ids)}", f"the faces: {listing(ids)}")
 
 
 def _overlays(material: Material, rows: pd.DataFrame, images: Sequence[str], method: str) -> Picture | None:
@@ -73,26 +69,21 @@ def _overlays(material: Material, rows: pd.DataFrame, images: Sequence[str], met
     maps = {image: values for image in images if (values := material.map(files.get(image))) is not None}
     if not maps:
         return None
-    scale = common_scale(list(maps.values()))
+    scale = map_scale(list(maps.values()))
     cells = []
     for image in images:
         face = material.face(image, _FACE_PX)
         face = np.full((_FACE_PX, _FACE_PX, 3), 128, np.uint8) if face is None else face
         # A blank cell keeps the columns where they are.
         values = maps.get(image)
-        cells.append(face if values is None else draw_map(_enlarged(values), face, scale))
-    return Picture(_jpeg(joined_pictures(cells)), f"Maps of {method_name(method)}", method_name(method))
+        cells.append(face if values is None else draw_map(values, face, scale))
+    return Picture(_webp(joined_pictures(cells)), f"Maps of {method_name(method)}", method_name(method))
 
 
-def _enlarged(values: ndarray) -> ndarray:
-    picture = Image.fromarray(np.nan_to_num(values).astype(np.float32))
-    return np.asarray(picture.resize((_FACE_PX, _FACE_PX), Image.Resampling.BILINEAR))
-
-
-def _jpeg(pixels: ndarray) -> str:
+def _webp(pixels: ndarray) -> str:
     buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=82, subsampling=0)
-    return encoded("JPEG", buffer.getvalue())
+    Image.fromarray(pixels).save(buffer, format="WEBP", quality=82, method=5)
+    return encoded("WEBP", buffer.getvalue())
 
 
 def canonical(material: Material, figures: Figures) -> Section:
@@ -130,7 +121,7 @@ def canonical(material: Material, figures: Figures) -> Section:
         [
             "Maps of all images carried to a neutral frontal face and averaged: where a network looks on the whole. Red for, blue against, "
             "one scale a method and network. The table of colours below them says how much of the saliency each part of the face holds, "
-            "against its share of the face's area: a part that is dark holds more than its size."
+            "against its share of the face's area: the stronger the colour, the more it holds for its size."
         ],
         missing_said(material, ["canonical maps"], "the run has no canonical maps."),
         blocks,
@@ -148,13 +139,14 @@ def _of_method(material: Material, rows: pd.DataFrame, groups: Sequence[str], me
     square = {g: values for g, values in maps.items() if values.shape[0] == values.shape[1]}
     if not square:
         return None
-    scale = common_scale(list(square.values()))
-    cells = [draw_canonical(square.get(g, np.zeros((1, 1))), scale, _CANONICAL_PX) for g in groups]
+    scale = map_scale(list(square.values()))
+    side = _side(len(groups) + len(_difference_words(groups)))
+    cells = [draw_canonical(square.get(g), scale, side) for g in groups]
     named = [g for g in groups if g != _ALL]
     if _difference_words(groups) and all(g in square for g in named):
-        cells.append(draw_canonical(square[named[0]] - square[named[1]], scale, _CANONICAL_PX))
+        cells.append(draw_canonical(square[named[0]] - square[named[1]], scale, side))
     told = f"Canonical model saliency maps of {method_name(method)}: {', '.join(groups)}"
-    return Picture(_small_png(joined_pictures(cells)), told, method_name(method))
+    return Picture(_webp(joined_pictures(cells)), told, method_name(method))
 
 
 def _beside(material: Material, names: Sequence[str]) -> list[Picture]:
@@ -166,17 +158,18 @@ def _beside(material: Material, names: Sequence[str]) -> list[Picture]:
         for name in names:
             own = rows[(rows["method"] == method) & (rows["network"] == name)]
             values = material.map(own["file"].iloc[0]) if len(own) else None
-            if values is None or values.shape[0] != values.shape[1]:
-                values = np.zeros((1, 1))
+            if values is not None and values.shape[0] != values.shape[1]:
+                values = None
             # Maps of networks have units of their own.
-            cells.append(draw_canonical(values, common_scale([values]), _CANONICAL_PX))
+            cells.append(draw_canonical(values, None, _side(len(names))))
         told = f"Canonical model saliency maps of {method_name(method)}: {', '.join(names)}"
-        pictures.append(Picture(_small_png(joined_pictures(cells)), told, method_name(method)))
+        pictures.append(Picture(_webp(joined_pictures(cells)), told, method_name(method)))
     return pictures
 
 
-def _small_png(pixels: ndarray) -> str:
-    return png(Image.fromarray(pixels, "RGBA").quantize(64, method=Image.Quantize.FASTOCTREE))
+def _side(n: int) -> int:
+    """Side of one of so many pictures in a strip as wide as the page shows it."""
+    return max(56, min(_MOST_SIDE_PX, (_STRIP_PX - 3 * (n - 1)) // n))
 
 
 def _shares(material: Material, figures: Figures, name: str) -> list[Block]:
@@ -214,7 +207,7 @@ def _share_figure(rows: pd.DataFrame, order: Sequence[str]) -> Any:
         for r in rows.to_dict("records")
     ]
     heads = {
-        str(r["part"]): f"{str(r['part']).replace('_', ' ')}\n{percent(r['area'])}"
+        str(r["part"]): f"{str(r['part']).replace('_', ' ')} ({percent(r['area'])})"
         for r in rows.drop_duplicates("part").to_dict("records")
     }
     return attribution_grid(

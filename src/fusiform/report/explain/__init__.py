@@ -4,7 +4,7 @@ from typing import Any
 
 from fusiform.report._build import Figures
 from fusiform.report._cards import cautions_on_faces, network_card
-from fusiform.report._format import listing, missing, number
+from fusiform.report._format import interval, listing, missing, number
 from fusiform.report._parts import Page, Section
 from fusiform.report.explain import _sections
 from fusiform.report.explain._maps import SHEET, map_grid, write_sheet
@@ -98,7 +98,11 @@ def _key_figures(material: Material) -> list[dict[str, str]]:
     if material.question == "identities" or not len(scores):
         found = material.rows("look_alikes")
         return [
-            {"label": f"Look at {row['part']}", "value": number(row["value"]), "note": "times as dense as the face"}
+            {
+                "label": f"{row['rank']}. {row['part']}",
+                "value": f"{number(row['value'])} times",
+                "note": f"the face's mean density ({interval(row['lower'], row['upper'])})",
+            }
             for row in found.head(3).to_dict("records")
         ]
     first = scores.iloc[0]
@@ -111,7 +115,9 @@ def _key_figures(material: Material) -> list[dict[str, str]]:
         figures.append({"label": "Threshold", "value": number(first["threshold"]), "note": note})
     if not missing(first["match_probability"]):
         note = "where mates and non-mates are as many"
-        figures.append({"label": "Match probability", "value": number(first["match_probability"], 3), "note": note})
+        figures.append(
+            {"label": "Match probability", "value": number(first["match_probability"], 3), "note": note}
+        )
     return figures
 
 

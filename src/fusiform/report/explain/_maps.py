@@ -1,7 +1,7 @@
 """Maps drawn for the page and for a file of their own."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from numpy import ndarray
 from PIL import Image
 
 from fusiform.plotting import draw_map, draw_map_scale, map_scale, map_sheet
+from fusiform.plotting._attribution_study_rows import METHOD_NAMES
 from fusiform.report._format import missing, number
 from fusiform.report._parts import Picture
 from fusiform.report._pictures import png
@@ -51,48 +52,84 @@ def map_grid(material: Material) -> MapGrid | None:
     maps = material.rows("maps")
     if not len(maps):
         return None
-    columns = list(maps[["image", "other"]].drop_duplicates().itertuples(index=False))
+    columns = _columns(maps)
     shown = columns[:_MOST_IMAGES]
     faces = {c.image: material.face_of(c.image) for c in shown}
     rows = [_faces_row(faces, shown)]
     for method, own in maps.groupby("method", sort=False):
-        found = {(r.image, r.other): material.values(r.file) for r in own.itertuples()}
+        found = {
+            Column(str(r["image"]), str(r["other"])): material.values(r["file"])
+            for r in own.to_dict("records")
+        }
         rows.append(_row(str(method), own, found, faces, shown))
     said = {"pair": _of_other, "triplet": _of_other, "identities": _of_other}.get(material.question, _of_none)
     headings = [said(column) for column in shown]
     return MapGrid(headings, rows, png(Image.fromarray(draw_map_scale())), len(columns) - len(shown))
 
 
-def _of_other(column: Any) -> str:
+class Column(NamedTuple):
+    """An image, and what it is compared with."""
+
+    image: str
+    other: str
+
+
+def _columns(maps: pd.DataFrame) -> list[Column]:
+    pairs = maps[["image", "other"]].drop_duplicates().to_dict("records")
+    return [Column(str(pair["image"]), str(pair["other"])) for pair in pairs]
+
+
+def _of_other(column: Column) -> str:
     return f"{column.image}, beside {column.other}"
 
 
-def _of_none(column: Any) -> str:
+def _of_none(column: Column) -> str:
     return str(column.image)
 
 
-def _faces_row(faces: dict[str, Any], columns: list[Any]) -> MapRow:
+def _faces_row(faces: dict[str, Any], columns: list[Column]) -> MapRow:
     cells = [None if faces[c.image] is None else _picture(faces[c.image], f"Face {c.image}") for c in columns]
     return MapRow("Image", "as the network sees it", "", cells, [faces[c.image] for c in columns])
 
 
 def _row(
-    method: str, own: pd.DataFrame, found: dict[Any, Any], faces: dict[str, Any], columns: list[Any]
+    method: str, own: pd.DataFrame, found: dict[Any, Any], faces: dict[str, Any], columns: list[Column]
 ) -> MapRow:
     known = [values for values in found.values() if values is not None]
     scale = map_scale(known) if known else 0.0
-    drawn, cells = [], []
+    drawn: list[UInt8[ndarray, "a b 3"] | None] = []
+    cells: list[Picture | None] = []
     for column in columns:
-        values = found.get((column.image, column.other))
-        drawing = None if values is None else draw_map(values, faces[column.image], scale)
+        values = found.get(column)
+        if values is None:
+            drawn.append(None)
+            cells.append(None)
+            continue
+        drawing = draw_map(values, faces[column.image], scale)
         drawn.append(drawing)
-        cells.append(None if drawing is None else _picture(drawing, _alt(method, column.image, values)))
+        cells.append(_picture(drawing, _alt(method, column.image, values)))
     said = own["options"].iloc[0]
     below = "" if missing(said) or said == "defaults" else str(said)
-    name, _, query = method.partition("?")
+    query = method.partition("?")[2]
     return MapRow(
-        name.replace("_", " "), below or query.replace("&", ", "), f"\N{PLUS-MINUS SIGN}{_short(scale)}", cells, drawn
+        method_name(method),
+        below or query.replace("&", ", "),
+        f"\N{PLUS-MINUS SIGN}{_short(scale)}",
+        cells,
+        drawn,
     )
+
+
+def method_name(label: str) -> str:
+    """Write a method's name as people do, without its options.
+
+    Examples
+    --------
+    >>> method_name("grad_cam?relu=true")
+    'Grad-CAM'
+    """
+    name = label.partition("?")[0]
+    return METHOD_NAMES.get(name, name.replace("_", " "))
 
 
 def _alt(method: str, image: str, values: ndarray) -> str:
@@ -106,7 +143,7 @@ def _alt(method: str, image: str, values: ndarray) -> str:
         )
         if there
     ]
-    return f"Map of {method} for {image}: {', '.join(said) or 'zero everywhere'}"
+    return f"Map of {method_name(method)} for {image}: {', '.join(said) or 'zero everywhere'}"
 
 
 def _place(at: tuple[Any, ...], shape: tuple[int, ...]) -> str:

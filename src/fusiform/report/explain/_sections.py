@@ -9,7 +9,7 @@ from fusiform.plotting import draw_map, explained_parts, explained_scores, map_s
 from fusiform.report._build import Figures, absent, interval_cell, plotted, value_cell
 from fusiform.report._format import count, missing, number, seconds
 from fusiform.report._parts import Block, Cell, Picture, Section, table
-from fusiform.report.explain._maps import _picture
+from fusiform.report.explain._maps import _picture, method_name
 from fusiform.report.explain._material import Material
 
 SHAPLEY, REST = "shapley", "rest"
@@ -38,7 +38,13 @@ def decision(material: Material, figures: Figures) -> Section:
         material.question,
         "Two images match where the cosine similarity of their embeddings is at least the threshold.",
     )
-    return Section("decision", "Scores", [text, *_threshold_said(material)], absent(material, "scores", "the run has no table of scores."), blocks)
+    return Section(
+        "decision",
+        "Scores",
+        [text, *_threshold_said(material)],
+        absent(material, "scores", "the run has no table of scores."),
+        blocks,
+    )
 
 
 def _threshold_said(material: Material) -> list[str]:
@@ -55,7 +61,9 @@ def _threshold_said(material: Material) -> list[str]:
     if material.run.request.get("threshold") is not None:
         return ["The threshold was given with the question; it has no interval."]
     if material.run.network.get("threshold") is not None:
-        return ["The threshold is that of the network's card; it has no interval. --calibrate finds one on faces of your own."]
+        return [
+            "The threshold is that of the network's card; it has no interval. --calibrate finds one on faces of your own."
+        ]
     return ["No threshold is known of this network. Give --threshold, or find one by --calibrate."]
 
 
@@ -75,7 +83,16 @@ def _score_table(scores: pd.DataFrame, *, compared: bool) -> Any:
             line.append(value_cell(row["match_probability"], 3))
         lines.append(line)
     columns = (
-        ["Image", "Compared with", "Score of", "Score", "Threshold", "95% interval", "Decision", "Match probability"]
+        [
+            "Image",
+            "Compared with",
+            "Score of",
+            "Score",
+            "Threshold",
+            "95% interval",
+            "Decision",
+            "Match probability",
+        ]
         if compared
         else ["Image", "Explained", "Score", "Predicted"]
     )
@@ -93,10 +110,14 @@ def parts(material: Material, figures: Figures) -> Section:
         label = f"Shapley value of each part of the face, {title}, with the range over all variants."
         if groups["image"].nunique() > 4:
             continue
-        blocks.append(plotted(figures, "groups", figure, label, title=title, detail="both sides of the face as one"))
+        blocks.append(
+            plotted(figures, "groups", figure, label, title=title, detail="both sides of the face as one")
+        )
     if len(shapley) and shapley["image"].nunique() <= 2:
         label = "Shapley value of each part of each image, with the range over all variants. The table below has the numbers."
-        blocks.append(plotted(figures, "parts", explained_parts(shapley), label, title="Each image, each part"))
+        blocks.append(
+            plotted(figures, "parts", explained_parts(shapley), label, title="Each image, each part")
+        )
     if len(shapley):
         blocks.append(Block(table=_shapley_table(shapley)))
     held = found[found["method"] != SHAPLEY]
@@ -107,7 +128,9 @@ def parts(material: Material, figures: Figures) -> Section:
         "A share is a value over the sum of the absolute values of all parts, so that shares keep their sign. Beside them "
         "stands what each method's map holds within a part, as a share of the map's absolute sum; large parts hold more.",
     ]
-    return Section("parts", "Parts of the face", text, absent(material, SHAPLEY, "no part could be seen."), blocks)
+    return Section(
+        "parts", "Parts of the face", text, absent(material, SHAPLEY, "no part could be seen."), blocks
+    )
 
 
 def _shapley_table(shapley: pd.DataFrame) -> Any:
@@ -123,7 +146,9 @@ def _shapley_table(shapley: pd.DataFrame) -> Any:
         for row in shapley.to_dict("records")
     ]
     columns = ["Part", "Image", "Share", "Range of the share", "Shapley value", "Range of the value"]
-    return table("Shapley values of the parts", columns, lines, folded=f"The {len(lines)} values of the parts")
+    return table(
+        "Shapley values of the parts", columns, lines, folded=f"The {len(lines)} values of the parts"
+    )
 
 
 def _mass_table(held: pd.DataFrame) -> Any:
@@ -133,7 +158,7 @@ def _mass_table(held: pd.DataFrame) -> Any:
         share = own.set_index("method")["share"].to_dict()
         name = "outside the parts" if part == REST else str(part).replace("_", " ")
         lines.append([name, str(image), *(value_cell(share.get(m)) for m in methods)])
-    columns = ["Part", "Image", *(str(m).partition("?")[0].replace("_", " ") for m in methods)]
+    columns = ["Part", "Image", *(method_name(str(m)) for m in methods)]
     return table("Share of each map's absolute sum within the parts", columns, lines)
 
 
@@ -141,7 +166,11 @@ def apart(material: Material, figures: Figures) -> Section:
     """Where two people differ, on the canonical face and in order."""
     found, maps = material.rows("look_alikes"), material.rows("canonical_maps")
     blocks = []
-    known = [(row, values) for row in maps.to_dict("records") if (values := material.values(row["file"])) is not None]
+    known = [
+        (row, values)
+        for row in maps.to_dict("records")
+        if (values := material.values(row["file"])) is not None
+    ]
     if known:
         scale = map_scale([values for _, values in known])
         pictures = [
@@ -153,8 +182,12 @@ def apart(material: Material, figures: Figures) -> Section:
     if len(found):
         rows = found.rename(columns={"value": "density"})
         drawn = rows.assign(value=rows["density"] - 1, lower=rows["lower"] - 1, upper=rows["upper"] - 1)
-        figure = explained_parts(drawn, title="evidence a pixel, over the face's mean, less 1", names=found["part"].tolist())
-        blocks.append(plotted(figures, "apart", figure, "Density of the evidence in each part.", title="Parts in order"))
+        figure = explained_parts(
+            drawn, title="evidence a pixel, over the face's mean, less 1", names=found["part"].tolist()
+        )
+        blocks.append(
+            plotted(figures, "apart", figure, "Density of the evidence in each part.", title="Parts in order")
+        )
         blocks.append(Block(table=_rank_table(found)))
     learned = material.rows("pair_threshold")
     for row in learned.to_dict("records"):
@@ -173,7 +206,13 @@ def apart(material: Material, figures: Figures) -> Section:
         "averaged over images. A part's density is its share of the evidence over its share of the face: above 1, it tells more "
         "than a part of its size would. Intervals resample images, 95%."
     ]
-    return Section("apart", "What tells them apart", text, absent(material, "canonical saliency", "no canonical map was made."), blocks)
+    return Section(
+        "apart",
+        "What tells them apart",
+        text,
+        absent(material, "canonical saliency", "no canonical map was made."),
+        blocks,
+    )
 
 
 def _canonical(pixels: Any, group: str, n: int) -> Picture:
@@ -193,7 +232,14 @@ def _rank_table(found: pd.DataFrame) -> Any:
         ]
         for row in found.to_dict("records")
     ]
-    columns = ["Part", "Rank", "Density of the evidence", "95% interval", "Share of the evidence", "Share of the face"]
+    columns = [
+        "Part",
+        "Rank",
+        "Density of the evidence",
+        "95% interval",
+        "Share of the evidence",
+        "Share of the face",
+    ]
     return table("Parts, the most telling first", columns, lines)
 
 
@@ -209,7 +255,7 @@ def methods(material: Material) -> Section:
             spent = own["seconds"].mean()
             lines.append(
                 [
-                    str(method).partition("?")[0].replace("_", " "),
+                    method_name(str(method)),
                     str(first["family"]),
                     Cell(told),
                     (spent, seconds(spent)),
@@ -232,7 +278,11 @@ def methods(material: Material) -> Section:
 def left_out(material: Material) -> Section:
     """Images, parts and methods that are not shown, and what failed."""
     rows = [
-        [Cell("" if missing(row["image_id"]) else str(row["image_id"])), str(row["method"] or ""), Cell(str(row["reason"]))]
+        [
+            Cell("" if missing(row["image_id"]) else str(row["image_id"])),
+            str(row["method"] or ""),
+            Cell(str(row["reason"])),
+        ]
         for row in material.rows("skipped").to_dict("records")
     ]
     made = table("What is left out, and why", ["Image", "Method", "Reason"], rows)

@@ -18,11 +18,11 @@ Use = Literal["full", "light"]
 
 # Evaluations of the network a map are moderate: the study compares methods at about the same cost, not at their best.
 _FULL: dict[str, dict[str, Any]] = {
-    "rise": {"n_masks": 192},
-    "dise": {"n_masks": 128},
-    "shapley_sampling": {"samples": 8, "n_parts": 16},
-    "kernel_shap": {"samples": 128, "n_parts": 16},
-    "lime": {"samples": 128, "n_parts": 16},
+    "rise": {"n_masks": 128},
+    "dise": {"n_masks": 96},
+    "shapley_sampling": {"samples": 6, "n_parts": 16},
+    "kernel_shap": {"samples": 96, "n_parts": 16},
+    "lime": {"samples": 96, "n_parts": 16},
     "score_cam": {"channels": 64},
     "smoothgrad": {"samples": 16},
     "integrated_gradients": {"steps": 32},
@@ -93,7 +93,7 @@ class Competitor:
         use = "light" if self.quick else use
         if self.name in _WINDOWS:
             side = max(1, min(size) // (7 if use == "full" else 4))
-            return {"window": side, "stride": max(1, side // 2) if use == "full" else side}
+            return {"window": side, "stride": max(1, 2 * side // 3) if use == "full" else side}
         return dict((_FULL if use == "full" else _LIGHT).get(self.name, {}))
 
     def maps(

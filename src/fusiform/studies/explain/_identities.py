@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
@@ -68,7 +68,9 @@ def people_of(request: ExplainRequest, faces: FaceSet) -> People:
     for name in request.identities:
         own = np.flatnonzero((who == name).fillna(False).to_numpy() & known)
         if not len(own):
-            raise DataError(f"No image of '{name}' has landmarks, so nothing can be carried to the canonical face.")
+            raise DataError(
+                f"No image of '{name}' has landmarks, so nothing can be carried to the canonical face."
+            )
         rows.append(own)
     return People(faces, (rows[0], rows[1]), points)
 
@@ -101,14 +103,15 @@ def told_apart(net: FaceNetwork, people: People, request: ExplainRequest) -> Loo
     )
 
 
-def mean_faces(people: People) -> list[Float[ndarray, "s s"]]:
-    """Both people's mean face on the canonical face, grey from 0 to 255."""
+def mean_faces(people: People) -> list[UInt8[ndarray, "s s"]]:
+    """The mean face of each person and of all images on the canonical face, grey; white where none shows it."""
     found = []
-    for rows in people.rows:
+    for rows in (*people.rows, np.concatenate(people.rows)):
         grey = people.faces.images(rows).double().mean(dim=1)
         carried, seen = to_canonical(grey, people.landmarks[rows], SIZE)
-        total = torch.where(seen, carried, 0).sum(dim=0)
-        found.append((total / seen.sum(dim=0).clamp(min=1)).numpy())
+        total, n = torch.where(seen, carried, 0).sum(dim=0), seen.sum(dim=0)
+        mean = torch.where(n > 0, total / n.clamp(min=1), 255.0)
+        found.append(mean.round().clamp(0, 255).to(torch.uint8).numpy())
     return found
 
 
@@ -192,7 +195,8 @@ def _learned(net: FaceNetwork, others: FaceSet | None, request: ExplainRequest) 
             "A threshold is learned from pairs of one person and of two, none of them the two who are told apart; the faces "
             f"hold {len(mates)} and {len(nonmates) if len(people) > 1 else 0}."
         )
-    maps = [_pair_maps(net, others, *np.array(pairs).T, request)[0] for pairs in (mates, nonmates)]
+    ends = [np.array(pairs).T for pairs in (mates, nonmates)]
+    maps = [_pair_maps(net, others, first, second, request)[0] for first, second in ends]
     return learn_pair_threshold(maps[0], maps[1])
 
 
@@ -203,7 +207,9 @@ def explain_identities(work: Work, faces: FaceSet) -> Run:
     for name, rows in zip(request.identities, people.rows, strict=True):
         for image in people.ids(rows):
             work.picture_of(image, name)
-    found = work.attempt("canonical saliency", net.card.name, lambda: told_apart(net, people, request), needed=True)
+    found = work.attempt(
+        "canonical saliency", net.card.name, lambda: told_apart(net, people, request), needed=True
+    )
     sentences: Rows = []
     if found is not None:
         _write_canonical(work, people, found)
@@ -218,15 +224,14 @@ def explain_identities(work: Work, faces: FaceSet) -> Run:
 
 def _write_canonical(work: Work, people: People, found: LookAlikes) -> None:
     names = work.request.identities
-    for k, grey in enumerate(mean_faces(people)):
-        work.picture(f"canonical_{k}.png", grey.round().clip(0, 255).astype(np.uint8))
-    maps = {name: found.saliency.maps[k] for k, name in enumerate(found.saliency.groups)}
-    shown = [(name, maps[name], f"canonical_{k}.png") for k, name in enumerate(names)]
+    of = dict(zip(found.saliency.groups, found.saliency.maps, strict=True))
     both = f"{names[0]} and {names[1]}"
-    for k, (group, values, face) in enumerate([*shown, (both, found.together.maps[0], "canonical_0.png")]):
-        file = f"canonical_{k}.npy"
+    maps = [(name, of[name], len(rows)) for name, rows in zip(names, people.rows, strict=True)]
+    maps.append((both, found.together.maps[0], sum(map(len, people.rows))))
+    for k, ((group, values, n), grey) in enumerate(zip(maps, mean_faces(people), strict=True)):
+        file, face = f"canonical_{k}.npy", f"canonical_{k}.png"
+        work.picture(face, grey)
         write_map(work.run, file, values.double().cpu().numpy())
-        n = sum(map(len, people.rows)) if group == both else len(people.rows[k])
         work.add("canonical_maps", group=group, what="contrast", file=file, face=face, n=n)
     for row in found.table.to_dict("records"):
         work.add("look_alikes", first=names[0], second=names[1], **{str(name): v for name, v in row.items()})
@@ -234,7 +239,11 @@ def _write_canonical(work: Work, people: People, found: LookAlikes) -> None:
 
 def _write_paired(work: Work, people: People, seen: Paired) -> Rows:
     names = [people.ids(rows) for rows in (seen.first, seen.second)]
-    told = "threshold not learned" if seen.threshold is None else f"over the threshold {seen.threshold.value:.3g}"
+    told = (
+        "threshold not learned"
+        if seen.threshold is None
+        else f"over the threshold {seen.threshold.value:.3g}"
+    )
     for k, (first, second) in enumerate(zip(*names, strict=True)):
         work.add_similarity(first, second, float(seen.similarities[k]))
         file = f"paired_{k:02d}.npy"

@@ -171,11 +171,15 @@ def parts_of_faces(net: FaceNetwork, faces: FaceSet, rows: Sequence[int]) -> Fac
     """Where the parts are: from masks, else from 68 landmarks, else where they are in an aligned frontal face."""
     sources = part_sources(faces, (*PARTS8, *_WHOLE))
     # Both sides as one only where the set cannot tell them apart.
-    names = [n for n in sources.names if n not in _WHOLE or f"left_{n.removesuffix('s')}" not in sources.names]
+    names = [
+        n for n in sources.names if n not in _WHOLE or f"left_{n.removesuffix('s')}" not in sources.names
+    ]
     fixed = frontal_parts(net).float()
     if not names:
         left_out: dict[str, str] = {}
-        return FaceParts(FRONTAL_PARTS, fixed.expand(len(rows), -1, -1, -1), (TEMPLATE,) * len(rows), left_out)
+        return FaceParts(
+            FRONTAL_PARTS, fixed.expand(len(rows), -1, -1, -1), (TEMPLATE,) * len(rows), left_out
+        )
     made = sources.how[names[0]]
     masks, said = [], []
     for row in rows:

@@ -54,7 +54,7 @@ def explain_images(work: Work) -> Run:
 
 def _show(work: Work, asked: Question, parts: FaceParts) -> None:
     request = work.request
-    roles = {name: "image" for name in asked.images}
+    roles = dict.fromkeys(asked.images, "image")
     if request.pair:
         words = ("probe", "mate", "nonmate") if request.nonmate else ("first", "second")
         named = (*request.pair, *filter(None, [request.nonmate]))
@@ -125,9 +125,7 @@ def _maps(work: Work, asked: Question, batch: range, number: int, method: Chosen
 
 
 def _shares(work: Work, asked: Question, batch: range) -> None:
-    done = partial(
-        shared, work.net, asked, batch, seed=work.request.seed, memory_gb=work.request.memory_gb
-    )
+    done = partial(shared, work.net, asked, batch, seed=work.request.seed, memory_gb=work.request.memory_gb)
     work.rows["variants"] += work.kept(f"shares@{batch.start}", SHAPLEY, done, "variants") or []
 
 
@@ -141,8 +139,12 @@ def _shared_out(work: Work, asked: Question) -> dict[str, pd.DataFrame]:
     for row in work.rows["maps"]:
         values = torch.from_numpy(np.load(work.run.path / FOLDER / row["file"])).double()
         inside = mass_in_parts(values, asked.parts[place[row["image"]]].cpu(), asked.part_names)
-        rows += [{k: row[k] for k in ("network", "image", "other", "target", "method")} | own for own in inside]
-    parts = pd.concat([*shapley, pd.DataFrame(rows)], ignore_index=True) if rows or shapley else pd.DataFrame()
+        rows += [
+            {k: row[k] for k in ("network", "image", "other", "target", "method")} | own for own in inside
+        ]
+    parts = (
+        pd.concat([*shapley, pd.DataFrame(rows)], ignore_index=True) if rows or shapley else pd.DataFrame()
+    )
     return {
         "parts": typed("parts", parts),
         "part_groups": typed("part_groups", groups[0] if groups else []),

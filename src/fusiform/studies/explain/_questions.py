@@ -123,9 +123,7 @@ def _one_by_one(request: ExplainRequest, net: FaceNetwork, framed: Framed) -> tu
             classes = torch.full((len(rows),), class_number(net, request.class_name))
         target, confidence = Classes(classes), Classes(classes, Probability)
         said = tuple(class_name(net, int(c)) for c in classes)
-    asked = Question(
-        tuple(names), ("",) * len(rows), said, x, target, confidence, parts.masks, parts.names
-    )
+    asked = Question(tuple(names), ("",) * len(rows), said, x, target, confidence, parts.masks, parts.names)
     return asked, parts
 
 

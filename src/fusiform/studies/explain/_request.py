@@ -186,7 +186,9 @@ class ExplainRequest(StudyRequest):
                     f"'{MATCH}', and nothing else is to be named."
                 )
         if self.target == MATCH and self.calibrate is None:
-            raise SpecError(f"The target '{MATCH}' in {source} is calibrated on faces; name them: --calibrate SPEC.")
+            raise SpecError(
+                f"The target '{MATCH}' in {source} is calibrated on faces; name them: --calibrate SPEC."
+            )
         if self.threshold is not None and self.calibrate is not None:
             raise SpecError(f"{source} gives a threshold and faces to find it on; give one of the two.")
         if self.false_match_rate >= 1:
@@ -197,4 +199,6 @@ class ExplainRequest(StudyRequest):
             raise SpecError(f"{source} names no method; leave the option out for the default ones.")
         for name in ("attributes", "layers"):
             if getattr(self, name):
-                raise SpecError(f"{source} names {name}; maps are of images as a whole. Leave the option out.")
+                raise SpecError(
+                    f"{source} names {name}; maps are of images as a whole. Leave the option out."
+                )

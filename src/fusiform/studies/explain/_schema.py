@@ -24,7 +24,14 @@ SCHEMA: dict[str, dict[str, str]] = {
     | {"value": _FLOAT, "whole": _FLOAT, "empty": _FLOAT},
     "look_alikes": {"network": _TEXT, "first": _TEXT, "second": _TEXT, "rank": _INT, "part": _TEXT}
     | {"value": _FLOAT, "lower": _FLOAT, "upper": _FLOAT, "share": _FLOAT, "area": _FLOAT, "n": _INT},
-    "canonical_maps": {"network": _TEXT, "group": _TEXT, "what": _TEXT, "file": _TEXT, "face": _TEXT, "n": _INT},
+    "canonical_maps": {
+        "network": _TEXT,
+        "group": _TEXT,
+        "what": _TEXT,
+        "file": _TEXT,
+        "face": _TEXT,
+        "n": _INT,
+    },
     "pair_threshold": {"network": _TEXT, "value": _FLOAT, "hits": _FLOAT, "false_alarms": _FLOAT}
     | {"n_matches": _INT, "n_nonmatches": _INT, "lit": _FLOAT, "n": _INT},
     "not_applicable": {"network": _TEXT, "method": _TEXT, "why": _TEXT},

@@ -1,7 +1,7 @@
 """How the parts of the face share a score, and how far that depends on how parts are hidden."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -11,7 +11,9 @@ from fusiform.attribution import shapley_values
 from fusiform.networks import FaceNetwork
 from fusiform.studies.explain._question import Question
 
-FILLS = ("mean", "blur", "noise", "grey")
+Fill = Literal["mean", "blur", "noise", "grey"]
+
+FILLS: tuple[Fill, ...] = ("mean", "blur", "noise", "grey")
 _SHIFT = 0.03  # of the shorter side
 _KEYS = ["network", "image", "other", "target"]
 _VARIANT = ["fill", "down", "right"]
@@ -19,7 +21,7 @@ SHAPLEY = "shapley"
 REST = "rest"
 
 
-def variants(size: tuple[int, int]) -> list[tuple[str, int, int]]:
+def variants(size: tuple[int, int]) -> list[tuple[Fill, int, int]]:
     """Fills and shifts (pixels down and to the right): every fill in place, and the first one shifted four ways.
 
     Examples
@@ -101,8 +103,8 @@ def group_shares(table: pd.DataFrame, *, together: bool) -> pd.DataFrame:
         sides = sides.assign(image="", other="", target=sides["target"].iloc[0], value=sides["value"] / n)
     else:
         n = 1
-    by = [*keys, "part", *_VARIANT]
-    return _summed_up(sides.groupby(by, sort=False, as_index=False)["value"].sum(), [*keys, "part"]).assign(images=n)
+    whole = sides.groupby([*keys, "part", *_VARIANT], sort=False)[["value"]].sum().reset_index()
+    return _summed_up(whole, [*keys, "part"]).assign(images=n)
 
 
 def both_sides(part: str) -> str:

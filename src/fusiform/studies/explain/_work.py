@@ -79,7 +79,11 @@ class Work:
         decision = None if threshold is None else "match" if cosine >= threshold else "no match"
         known: dict[str, float] = {}
         if found is not None:
-            known = {"lower": found.lower, "upper": found.upper, "match_probability": float(found.probability(cosine))}
+            known = {
+                "lower": found.lower,
+                "upper": found.upper,
+                "match_probability": float(found.probability(cosine)),
+            }
         said = {"image": first, "other": second, "target": "similarity"}
         self.add("scores", **said, score=cosine, threshold=threshold, decision=decision, **known)
 
