@@ -35,11 +35,20 @@ def test_maps_and_their_report(run_cli, tmp_path, monkeypatch):
     # Trainings are tested where they live.
     monkeypatch.setattr(_work, "truths", lambda *arguments: iter(()))
     arguments = ["study", "attribution", "-n", "resnet10?width=4&variant=small&classes=2&input=32", "--quick"]
-    arguments += ["-f", "synthetic?n=4&seed=3&size=32", "--methods", "gradient", "--few", 1, "--images", 2]
+    arguments += [
+        "-f",
+        "synthetic?identities=4&per_identity=1&seed=3&size=32",
+        "--methods",
+        "gradient",
+        "--few",
+        1,
+        "--images",
+        2,
+    ]
     code, out, err = run_cli(*arguments, "--out", tmp_path / "run")
     assert code == 0, err
     assert out.strip() == f"Report: {tmp_path}/run/report.html"
-    assert "2 images of 2 people, class" in err
+    assert "images 2, people 2, targets class" in err
     assert "gradient" in set(Run.open(tmp_path / "run").table("measures")["method"])
     code, _, err = run_cli(*arguments, "--out", tmp_path / "run")
     assert code == 2

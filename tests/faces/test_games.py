@@ -160,6 +160,22 @@ def test_evidence_among_three_classes():
     assert (one | ~faces.mask("evidence")).all()
 
 
+def test_twins_differ_in_the_class_alone():
+    faces = confined_faces(3, "nose", twins=True, size=SIZE, seed=4)
+    table = faces.table
+    assert len(table) == 6
+    assert table["identity"].iloc[::2].tolist() == table["identity"].iloc[1::2].tolist()
+    assert (table["class"].iloc[::2].to_numpy() != table["class"].iloc[1::2].to_numpy()).all()
+    images = faces.images().int()
+    apart = (images[::2] - images[1::2]).abs().amax(dim=1) > 2
+    assert torch.equal(apart, faces.mask("evidence")[::2])
+    assert torch.equal(faces.mask("evidence")[::2], faces.mask("evidence")[1::2])
+    moods = expression_faces(2, twins=True, shown="eyes", size=SIZE).table
+    assert sorted(moods["class"].iloc[:2]) == ["anger", "surprise"]
+    assert moods["identity"].iloc[0] == moods["identity"].iloc[1]
+    assert (moods["mouth_expression"] == "neutral").all()
+
+
 def test_heads_are_turned_little():
     assert confined_faces(12, "nose", size=SIZE).table["yaw"].abs().max() <= synthetic.MAX_YAW_DEG
 

@@ -13,7 +13,9 @@ def _off_zero(value, epsilon):
     return value + (epsilon if value >= 0 else -epsilon)
 
 
-def lrp_layer(rule, w, b, x, relevance, *, epsilon=1e-6, gamma=0.25, alpha=2.0, beta=1.0, low=None, high=None):
+def lrp_layer(
+    rule, w, b, x, relevance, *, epsilon=1e-6, gamma=0.25, alpha=2.0, beta=1.0, low=None, high=None
+):
     """Relevance of the inputs of ``w @ x + b``."""
     found = [0.0] * len(x)
     for j, r in enumerate(relevance):
@@ -40,10 +42,10 @@ def lrp_layer(rule, w, b, x, relevance, *, epsilon=1e-6, gamma=0.25, alpha=2.0, 
             elif rule == "w_square":
                 found[i] += r * w[j][i] ** 2 / (sum(v**2 for v in w[j]) + 1e-6)
             elif rule == "z_box":
-                def boxed(k):
-                    return w[j][k] * x[k] - low[k] * max(w[j][k], 0) - high[k] * min(w[j][k], 0)
-
-                found[i] += r * boxed(i) / _off_zero(sum(boxed(k) for k in range(len(x))), 1e-6)
+                boxed = [
+                    p - low[k] * max(w[j][k], 0) - high[k] * min(w[j][k], 0) for k, p in enumerate(parts)
+                ]
+                found[i] += r * boxed[i] / _off_zero(sum(boxed), 1e-6)
     return np.array(found)
 
 
@@ -97,7 +99,9 @@ class Graph:
                 relevance[parents[0]] += r
             elif kind == "add":
                 for p, v in zip(parents, given, strict=True):
-                    relevance[p] += [r[i] * v[i] / _off_zero(given[0][i] + given[1][i], 1e-6) for i in range(len(r))]
+                    relevance[p] += [
+                        r[i] * v[i] / _off_zero(given[0][i] + given[1][i], 1e-6) for i in range(len(r))
+                    ]
             elif kind == "maximum":
                 for i in range(len(r)):
                     relevance[parents[0 if given[0][i] >= given[1][i] else 1]][i] += r[i]
@@ -126,7 +130,9 @@ class Graph:
                 shares = [np.maximum(signs[number] * v, 0) for v in given]
                 for q, share in zip(parents, shares, strict=True):
                     total = shares[0] + shares[1]
-                    probability[q] += [p[i] * share[i] / total[i] if total[i] > 0 else 0 for i in range(len(p))]
+                    probability[q] += [
+                        p[i] * share[i] / total[i] if total[i] > 0 else 0 for i in range(len(p))
+                    ]
             elif kind == "maximum":
                 for i in range(len(p)):
                     probability[parents[0 if given[0][i] >= given[1][i] else 1]][i] += p[i]

@@ -246,7 +246,7 @@ def _conflict() -> list[dict]:
 
 def _sanity(network: str, target: str):
     for kind in ("cascading", "independent"):
-        for metric in ("spearman", "spearman_absolute", "ssim", "hog_pearson"):
+        for metric in ("spearman_absolute", "ssim"):
             for i, m in enumerate(METHODS):
                 for depth, layer in enumerate(LAYERS):
                     kept = m in BASELINES or m in FAIL

@@ -56,6 +56,10 @@ def attribution(
             metavar="SPEC", help="Faces with masks for the pointing games.  [default: those of --faces]"
         ),
     ] = None,
+    landmarks: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="A network for 68 landmarks, for faces that have none."),
+    ] = None,
     groups: Annotated[
         str | None,
         typer.Option(metavar="ATTRIBUTE", help="By whose groups canonical maps are averaged."),
@@ -96,6 +100,7 @@ def attribution(
             "parts": options_of.names(parts),
             "inpainting": inpainting,
             "masked_faces": masked_faces,
+            "landmarks": landmarks,
             "groups": groups,
             "truth_parts": options_of.names(truth_parts),
             "truth_images": truth_images,

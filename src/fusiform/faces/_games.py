@@ -12,7 +12,7 @@ from fusiform.faces._face_set import FaceSet
 from fusiform.faces._inpainting import INPAINTED, SCHEMA
 from fusiform.faces._rendered import RenderedFaces
 from fusiform.faces.readers.synthetic import synthetic_faces
-from fusiform.faces.synthetic._games import clear, without
+from fusiform.faces.synthetic._games import CLOSE, clear, without
 from fusiform.faces.synthetic._games import twins as with_twins
 
 EVIDENCE = "evidence"
@@ -116,7 +116,7 @@ def confined_faces(
     -------
     FaceSet
         With the attribute ``class`` and the mask "evidence": where the face differs from the same face of any other
-        class, and so all that can tell. Pictures are sharp, and heads bare and turned by 20 degrees at the most.
+        class, and so all that can tell. Pictures are sharp and close, heads bare and turned by 20 degrees at the most.
 
     Raises
     ------
@@ -140,13 +140,14 @@ def confined_faces(
         if part == "eyeglasses"
         else synthetic.confined(n, part, classes=classes, seed=seed)
     )
-    table = with_twins(clear(table)) if twins else clear(table)
+    table = clear(table, CLOSE)
+    table = with_twins(table) if twins else table
     return _with_evidence(table, {EVIDENCE: "class"}, size, f"confined to {part}", seed, faint)
 
 
 def expression_faces(
     n: int,
-    moods: Sequence[str] = ("surprise", "sadness"),
+    moods: Sequence[str] = ("surprise", "anger"),
     *,
     shown: Sequence[str] = ("both", "eyes", "mouth"),
     twins: bool = False,
@@ -187,7 +188,7 @@ def expression_faces(
 
 def conflict_faces(
     n: int,
-    moods: Sequence[str] = ("surprise", "sadness"),
+    moods: Sequence[str] = ("surprise", "anger"),
     *,
     size: int = 64,
     seed: int = 0,
@@ -219,7 +220,7 @@ def conflict_faces(
     --------
     >>> faces = conflict_faces(2, size=48)
     >>> faces.table[["eyes_expression", "mouth_expression"]].values.tolist()
-    [['sadness', 'surprise'], ['surprise', 'sadness']]
+    [['anger', 'surprise'], ['surprise', 'anger']]
     >>> (faces.mask("eyes_expression") & faces.mask("mouth_expression")).float().mean().item() < 0.01
     True
     """

@@ -59,12 +59,12 @@ What is drawn is selected by `fusiform.plotting.tables`; colours and the figures
 """
 
 from fusiform.plotting import style, tables
+from fusiform.plotting._attribution_explain import explained_parts, explained_scores
+from fusiform.plotting._attribution_maps import draw_map, draw_map_scale, map_scale, map_sheet
 from fusiform.plotting._attribution_study import attribution_grid, attribution_matrix
 from fusiform.plotting._attribution_study_dots import attribution_dots
 from fusiform.plotting._attribution_study_lines import attribution_curves, attribution_sanity
 from fusiform.plotting._attribution_study_maps import draw_canonical
-from fusiform.plotting._attribution_explain import explained_parts, explained_scores
-from fusiform.plotting._attribution_maps import draw_map, draw_map_scale, map_scale, map_sheet
 from fusiform.plotting._best import best_layers
 from fusiform.plotting._best_units import average_accuracies, best_units
 from fusiform.plotting._conditions import confounded_values, geometry_over_depth, selectivity_over_depth

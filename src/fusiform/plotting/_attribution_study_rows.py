@@ -124,18 +124,20 @@ def standing(ranks: pd.DataFrame, measures: pd.DataFrame) -> pd.DataFrame:
         ahead = bases[bases["mean_rank"] <= row["mean_rank"]]
         behind.append("" if row["baseline_map"] or not len(ahead) else str(ahead["method"].iloc[0]))
     own = measures[measures["metric"].isin(counted) & measures["value"].notna()]
-    return listed.assign(behind=behind, wins=[_wins(own, method) for method in listed["method"]])
+    wins = _wins(own)
+    beaten: Any = [wins.get(method, {}) for method in listed["method"]]
+    return listed.assign(behind=behind, wins=beaten)
 
 
-def _wins(measures: pd.DataFrame, method: str) -> dict[str, tuple[int, int]]:
-    found = {}
-    beaten = measures.loc[measures["method"] == method, ["metric", "beats"]].fillna("")
-    for kind in BASELINE_NAMES:
-        against = set(measures.loc[measures["method"] == kind, "metric"])
-        rows = beaten[beaten["metric"].isin(against)]
-        if kind != method and len(rows):
-            won = sum(kind in str(text).split(", ") for text in rows["beats"])
-            found[kind] = (won, len(rows))
+def _wins(measures: pd.DataFrame) -> dict[str, dict[str, tuple[int, int]]]:
+    against = {kind: set(measures.loc[measures["method"] == kind, "metric"]) for kind in BASELINE_NAMES}
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for row in measures[["method", "metric", "beats"]].fillna("").to_dict("records"):
+        own = found.setdefault(str(row["method"]), {})
+        for kind, metrics in against.items():
+            if kind != row["method"] and row["metric"] in metrics:
+                won, of = own.get(kind, (0, 0))
+                own[kind] = (won + (kind in str(row["beats"]).split(", ")), of + 1)
     return found
 
 
@@ -157,7 +159,7 @@ def family_of(families: Mapping[str, str] | None, method: str, *, baseline_map: 
     return BASELINE_FAMILY if baseline_map else (families or {}).get(method, "method")
 
 
-def labels(methods: Sequence[str], baselines: Iterable[str]) -> list[str]:
+def labels(methods: Iterable[str], baselines: Iterable[str]) -> list[str]:
     """Write names of methods along an axis, those of baseline maps in italics."""
     known = set(baselines)
     return [

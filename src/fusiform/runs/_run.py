@@ -13,7 +13,7 @@ from fusiform.runs._environment import environment
 if TYPE_CHECKING:
     import pandas as pd
 
-_OWN = ("tables", "images", "networks", "parts", "report.html", "run.json")
+_OWN = ("tables", "images", "maps", "networks", "parts", "report.html", "run.json")
 
 
 class Run:

@@ -179,7 +179,7 @@ def test_attention_weights_and_deviations_are_constants():
 
     leaf = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(frozen(leaf)[:, 1].sum(), leaf)
-    torch.testing.assert_close(found, (x * gradient).sum(1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found, (x * gradient).sum(1), rtol=2e-3, atol=1e-5)
 
 
 def test_gates_are_constants():
@@ -270,7 +270,7 @@ class _Doubled(torch.autograd.Function):
     ("function", "text"),
     [
         (torch.sin, r"The function 'sin' of 'odd' has no rule of propagation \(SinBackward0\)"),
-        (lambda x: 1 / x, "'__rtruediv__|'reciprocal"),
+        (lambda x: 1 / x, "The function '__rdiv__' of 'odd'"),
         (_Doubled.apply, r"\(_DoubledBackward\)"),
         (lambda x: F.batch_norm(x, None, None, training=True), "'batch_norm'"),
         (lambda x: x.detach(), "does not depend on it by functions that are followed"),

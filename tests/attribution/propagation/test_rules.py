@@ -14,6 +14,7 @@ from torch import nn
 from fusiform.attribution import attribute, lrp_plan
 from fusiform.attribution.propagation import COMPOSITES, RULES
 from fusiform.errors import LayerError, NotApplicableError, SpecError
+from fusiform.networks import load_network
 from fusiform.optional import require
 from fusiform.targets import Logit, Similarity
 
@@ -67,7 +68,9 @@ def test_numbers_of_rules(options, name):
     value = w @ x[0].flatten().numpy() + b
     relevance = value / np.linalg.norm(value) * (start / start.norm()).numpy()
     low = ((0 - torch.tensor([0.4, 0.5, 0.6])) / torch.tensor([0.2, 0.25, 0.5])).repeat_interleave(30).numpy()
-    high = ((1 - torch.tensor([0.4, 0.5, 0.6])) / torch.tensor([0.2, 0.25, 0.5])).repeat_interleave(30).numpy()
+    high = (
+        ((1 - torch.tensor([0.4, 0.5, 0.6])) / torch.tensor([0.2, 0.25, 0.5])).repeat_interleave(30).numpy()
+    )
     numbers = {k: v for k, v in options.items() if k != "rule"}
     expected = lrp_layer(name, w, b, x[0].flatten().numpy(), relevance, **numbers, low=low, high=high)
     found = attribute(net, x, Similarity(start), "lrp", **options)[0]
@@ -155,7 +158,9 @@ def test_captum_agrees_on_a_plain_network():
     torch.testing.assert_close(found, peer.detach(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("rule", ["epsilon", "gamma", "z_plus", "epsilon_plus_flat", "epsilon_gamma_box", "w2"])
+@pytest.mark.parametrize(
+    "rule", ["epsilon", "gamma", "z_plus", "epsilon_plus_flat", "epsilon_gamma_box", "w2"]
+)
 def test_what_reaches_the_pixels_is_the_score(rule):
     # No biases, so that nothing is absorbed but by epsilon.
     net = wrapped(drawn(Branches(), constants=False))
@@ -169,6 +174,7 @@ def test_what_reaches_the_pixels_is_the_score(rule):
         torch.testing.assert_close(maps.sum((1, 2)), scores, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @given(
     groups=st.sampled_from([1, 2]),
     kernel=st.integers(1, 3),
@@ -191,12 +197,32 @@ def test_convolutions_of_all_shapes_keep_relevance(groups, kernel, stride, paddi
     with torch.no_grad():
         out = net(x)
     target = Similarity(torch.ones(out.shape[1]))
-    for rule in ("epsilon", "gamma", "z_plus"):
+    for rule in ("epsilon", "gamma"):
         maps = attribute(net, x, target, "lrp", rule=rule, epsilon=1e-9)
-        # A unit that no product excites passes nothing on by z+.
-        if rule == "z_plus":
-            continue
         torch.testing.assert_close(maps.sum((1, 2)), target(net, x).detach(), rtol=1e-3, atol=1e-4)
+
+
+ZOO = {
+    "mobilefacenet_prelu": "mobilefacenet_prelu?weights={}/weights/mobilefacenet_casia_112x96.ckpt",
+    "mini_xception": "mini_xception?weights={}/weights/minixception/minixception_gender.pt",
+}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_with_real_weights_epsilon_is_input_times_gradient(realdata, name):
+    # So it is of every network that is linear piece by piece, but for what epsilon absorbs.
+    net = load_network(ZOO[name].format(realdata))
+    net.module.double()
+    x = torch.randn(
+        1, net.card.n_channels, *net.card.input_size, generator=torch.Generator().manual_seed(0)
+    ).double()
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(net(leaf)[:, 1].sum(), leaf)
+    expected = (x * gradient).sum(1)
+    found = attribute(net, x, 1, "lrp", epsilon=1e-12)
+    assert (found - expected).abs().max() < 1e-2 * expected.abs().max()
+    winners = attribute(net, x, 1, "excitation_backprop")
+    torch.testing.assert_close(winners.sum(), torch.ones((), dtype=x.dtype))
 
 
 def test_a_plan_says_what_gets_which_rule():
@@ -234,7 +260,11 @@ def test_a_mapping_is_the_rules_it_names():
         ({"rule": 3}, SpecError, "A rule is a name, or a mapping from layers to names; got int"),
         ({"epsilon": -1}, SpecError, "Option 'epsilon' of 'lrp' is a finite number from 0; got -1"),
         ({"gamma": float("nan")}, SpecError, "Option 'gamma' of 'lrp' is a finite number from 0; got nan"),
-        ({"rule": "alpha_beta", "alpha": 3}, SpecError, "differ by 1, or relevance is not kept; got 3 and 1.0"),
+        (
+            {"rule": "alpha_beta", "alpha": 3},
+            SpecError,
+            "differ by 1, or relevance is not kept; got 3 and 1.0",
+        ),
         ({"rule": {"stems": "flat"}}, LayerError, "given for 'stems', .* did you mean 'stem'"),
         ({"rule": {"fc": "z_box"}}, NotApplicableError, "'fc' does not read the pixels themselves"),
     ],

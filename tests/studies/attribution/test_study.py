@@ -58,7 +58,7 @@ def test_all_tables_are_written_with_their_columns(told):
         assert list(table.columns) == list(types), name
         if "method" in types and name not in ("not_applicable", "skipped", "conflict"):
             assert {"random", "edges", "gaussian"} <= set(table["method"]), name
-    assert f"{VERIFIER}: 4 images of 4 people, similarity, contrast" in said
+    assert f"{VERIFIER}: images 4, people 4, targets similarity, contrast" in said
     assert set(run.table("measures")["target"]) == {"similarity", "contrast", "class"}
     assert run.problems == []
     assert not (run.path / "parts").exists()

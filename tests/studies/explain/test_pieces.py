@@ -9,7 +9,6 @@ import torch
 from tests.studies.explain import planted
 
 from fusiform.errors import DataError, ImageError, SpecError
-from fusiform.networks import predict_landmarks  # noqa: F401
 from fusiform.studies import ExplainRequest
 from fusiform.studies.explain._material import TEMPLATE, faces_of_files, framed, parts_of_faces
 from fusiform.studies.explain._methods import DEFAULTS, parsed
@@ -88,7 +87,9 @@ def test_shares_of_parts_against_loops():
     for (image, part), row in found.iterrows():
         shares, values = [], []
         for fill, down, right in variants((112, 112)):
-            own = table[(table.image == image) & (table.fill == fill) & (table.down == down) & (table.right == right)]
+            own = table[
+                (table.image == image) & (table.fill == fill) & (table.down == down) & (table.right == right)
+            ]
             value = float(own[own.part == part].value.iloc[0])
             values.append(value)
             shares.append(value / sum(abs(v) for v in own.value))
@@ -146,7 +147,12 @@ def said(score, *, threshold=0.35, lower=0.31, upper=0.38, same=False, groups=()
 
 
 def test_the_sentence_says_score_threshold_and_parts():
-    groups = [("nose", 0.2, 0.1, 0.3), ("mouth", -0.3, -0.4, -0.1), ("eyes", 0.5, 0.3, 0.6), ("brows", 0.3, -0.1, 0.4)]
+    groups = [
+        ("nose", 0.2, 0.1, 0.3),
+        ("mouth", -0.3, -0.4, -0.1),
+        ("eyes", 0.5, 0.3, 0.6),
+        ("brows", 0.3, -0.1, 0.4),
+    ]
     assert said(0.62, groups=groups) == (
         "The similarity of a.png and b.png, 0.62, lies above the threshold 0.35 (0.31 to 0.38): they match. Eyes and nose "
         "speak for a match, mouth speaks against it."
@@ -161,7 +167,11 @@ def test_the_sentence_says_score_threshold_and_parts():
         (0.36, {"lower": None, "upper": None}, "lies above the threshold 0.35: they match."),
         (0.36, {"threshold": None}, "is held against no threshold: none is known of this network."),
         (1.0, {"same": True}, f"{SAME} The similarity of a.png and b.png, 1.00"),
-        (0.6, {"groups": [("nose", 0.9, -0.1, 0.9)]}, "Of no part is it sure whether it speaks for or against"),
+        (
+            0.6,
+            {"groups": [("nose", 0.9, -0.1, 0.9)]},
+            "Of no part is it sure whether it speaks for or against",
+        ),
         (0.6, {"groups": [("nose", 0.04, 0.01, 0.1)]}, "Of no part is it sure"),
     ],
 )

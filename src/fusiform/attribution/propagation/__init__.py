@@ -7,7 +7,7 @@ Examples
 True
 """
 
-from fusiform.attribution.propagation import _excitation  # noqa: F401
+from fusiform.attribution.propagation import _excitation, _functions, _weights  # noqa: F401
 from fusiform.attribution.propagation._lrp import lrp_plan
 from fusiform.attribution.propagation._rules import COMPOSITES, RULES
 

@@ -88,9 +88,10 @@ class _Pass:
 
     start: Start
     goal: Tensor | GradientEdge
+    size: tuple[int, int]
 
     def winners(self, relevance: Tensor) -> Tensor:
-        """Probabilities that sum to 1, of pixels or positions of the layer.
+        """Probabilities that sum to 1, of pixels, at a layer brought to their number.
 
         Winning starts at what is positive: entries that add to the score. Where an image has none, its entries are
         asked what would raise the score, by turning the sign of their excitation.
@@ -110,6 +111,8 @@ class _Pass:
                 "layer behind it."
             )
         found = found.abs().sum(dim=1)
+        if found.shape[1:] != self.size:
+            found = F.interpolate(found[:, None], size=self.size, mode="bilinear", align_corners=False)[:, 0]
         return found / found.flatten(1).sum(dim=1).view(-1, 1, 1).clamp(min=torch.finfo(found.dtype).tiny)
 
 
@@ -127,12 +130,7 @@ def _maps(call: Call, layer: str | None, make: Callable[[Call, _Pass], Tensor]) 
         x = part.x.detach().requires_grad_()
         with mode.watching(), call.net.tapped(taps, lambda n, t: edges.update({n: get_gradient_edge(t)})):
             start = started(mode, part, x)
-        found = make(part, _Pass(start, x if layer is None else edges[layer]))
-        if found.shape[1:] != x.shape[2:]:
-            area = found.shape[1] * found.shape[2] / (x.shape[2] * x.shape[3])
-            found = F.interpolate(found[:, None], size=call.size, mode="bilinear", align_corners=False)[:, 0]
-            found = found * area
-        maps.append(found)
+        maps.append(make(part, _Pass(start, x if layer is None else edges[layer], call.size)))
     return torch.cat(maps)
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from fusiform.attribution._attribute import _left_as_it_was
 from fusiform.attribution._registry import Call, checked_scores, method
 from fusiform.attribution.propagation._flow import Flow
-from fusiform.attribution.propagation._functions import HANDLERS
 from fusiform.attribution.propagation._intercept import Interceptor
 from fusiform.attribution.propagation._rules import Relevance, Settings
+from fusiform.attribution.propagation._steps import HANDLERS
 from fusiform.errors import LayerError, SpecError, nearest
 from fusiform.networks import FaceNetwork
 from fusiform.targets import Start

@@ -28,6 +28,8 @@ __all__ = [
     "without",
 ]
 
+# How close faces are seen where a small network is to tell small parts apart.
+CLOSE = 1.3
 MAX_YAW_DEG = 20.0
 """How far heads turn in these sets; farther, half of most parts is out of sight."""
 _UPPER = ("AU_1", "AU_2", "AU_4", "AU_5", "AU_6")
@@ -44,11 +46,11 @@ _UNWORN: dict[str, Fixed] = {"glasses": "none", "bangs": 0.0}
 _SHOWN = ("both", "eyes", "mouth")
 
 
-def clear(table: pd.DataFrame) -> pd.DataFrame:
+def clear(table: pd.DataFrame, zoom: float = 1.0) -> pd.DataFrame:
     """The same faces in clear pictures: sharp, in the middle, bareheaded, lit from the front, and turned little."""
     most = {"yaw": MAX_YAW_DEG, "pitch": 10.0, "roll": 5.0, "light": 40.0}
     within = {name: table[name].clip(-limit, limit) for name, limit in most.items()}
-    return table.assign(blur=0.0, noise=0.0, hat="none", shift_x=0.0, shift_y=0.0, zoom=1.0, **within)
+    return table.assign(blur=0.0, noise=0.0, hat="none", shift_x=0.0, shift_y=0.0, zoom=zoom, **within)
 
 
 def inpainting_triplets(
@@ -175,7 +177,7 @@ def spectacled(n: int, *, seed: int = 0) -> pd.DataFrame:
     """
     n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
     plan = read_plan({"bangs": 0.0}, None, None)
-    table = clear(draw([(k, 0) for k in range(n)], fresh_seed(seed, 14), True, plan))
+    table = clear(draw([(k, 0) for k in range(n)], fresh_seed(seed, 14), True, plan), CLOSE)
     worn = np.random.default_rng(np.random.SeedSequence([seed, 15])).permutation(np.arange(n) % 2)
     table["glasses"] = np.where(worn == 1, "horn", "none")
     return labelled(table, class_=[f"eyeglasses_{k}" for k in worn])
@@ -185,7 +187,7 @@ def _expressive(
     n: int, upper: Sequence[str], lower: Sequence[str], seed: int, label: Sequence[str] | None
 ) -> pd.DataFrame:
     table = draw([(k, 0) for k in range(n)], fresh_seed(seed, 16), True, read_plan(_BARE, None, None))
-    table = clear(table)
+    table = clear(table, CLOSE)
     strength = np.random.default_rng(np.random.SeedSequence([seed, 17])).uniform(0.7, 1.0, (n, 2))
     for side, (names, moods) in enumerate(((_UPPER, upper), (_LOWER, lower))):
         for name in names:
@@ -213,7 +215,7 @@ def _moods(named: Sequence[str]) -> list[str]:
 
 def expressions(
     n: int,
-    moods: Sequence[str] = ("surprise", "sadness"),
+    moods: Sequence[str] = ("surprise", "anger"),
     *,
     shown: Sequence[str] = _SHOWN,
     twins: bool = False,
@@ -227,7 +229,7 @@ def expressions(
     ----------
     n : int
         How many faces, each of another person. Expressions and places are equally frequent to a face.
-    moods : sequence of str, default surprise and sadness
+    moods : sequence of str, default surprise and anger
         Classes, out of `EXPRESSIONS`; each must move the eyes or brows and the mouth.
     shown : sequence of str, default both, eyes, mouth
         Where the expression may show; the other place is neutral.
@@ -250,7 +252,7 @@ def expressions(
     --------
     >>> table = expressions(6)
     >>> table.groupby("class").size().to_dict(), (table.eyes_expression == "neutral").sum()
-    ({'sadness': 3, 'surprise': 3}, np.int64(2))
+    ({'anger': 3, 'surprise': 3}, np.int64(2))
     """
     n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
     moods = _moods(moods)
@@ -271,7 +273,7 @@ def expressions(
     return _interleaved(tables)
 
 
-def conflicts(n: int, moods: Sequence[str] = ("surprise", "sadness"), *, seed: int = 0) -> pd.DataFrame:
+def conflicts(n: int, moods: Sequence[str] = ("surprise", "anger"), *, seed: int = 0) -> pd.DataFrame:
     """Faces with the eyes and brows of one expression and the mouth of another.
 
     The evidence for one class is at the eyes and for the other at the mouth, so a map of each must choose its place.
@@ -280,7 +282,7 @@ def conflicts(n: int, moods: Sequence[str] = ("surprise", "sadness"), *, seed: i
     ----------
     n : int
         How many faces, each of another person. All ordered pairs of two expressions are equally frequent to a face.
-    moods : sequence of str, default surprise and sadness
+    moods : sequence of str, default surprise and anger
         Two or more out of `EXPRESSIONS`; each must move the eyes or brows and the mouth.
     seed : int, default 0
         What they are drawn from.
@@ -298,7 +300,7 @@ def conflicts(n: int, moods: Sequence[str] = ("surprise", "sadness"), *, seed: i
     Examples
     --------
     >>> conflicts(2)[["eyes_expression", "mouth_expression"]].values.tolist()
-    [['sadness', 'surprise'], ['surprise', 'sadness']]
+    [['anger', 'surprise'], ['surprise', 'anger']]
     """
     n, seed = check_count("n", n, 1), check_count("seed", seed, 0)
     moods = _moods(moods)

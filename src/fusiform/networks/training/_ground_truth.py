@@ -119,7 +119,7 @@ def ground_truth_network(
 
 
 def expression_network(
-    moods: Sequence[str] = ("surprise", "sadness"),
+    moods: Sequence[str] = ("surprise", "anger"),
     *,
     n: int = 1600,
     size: int = 64,
@@ -136,7 +136,7 @@ def expression_network(
 
     Parameters
     ----------
-    moods : sequence of str, default surprise and sadness
+    moods : sequence of str, default surprise and anger
         As in `fusiform.faces.expression_faces`.
     n : int, default 1600
         Training faces: half as many people, each with two expressions.
@@ -158,12 +158,12 @@ def expression_network(
     Examples
     --------
     >>> expression_network(n=24, epochs=1, size=48).network.card.classes
-    ('sadness', 'surprise')
+    ('anger', 'surprise')
     """
     from fusiform.faces import expression_faces
 
     _check_count(n)
-    faces = expression_faces(n // 2, moods, twins=True, size=size, seed=seed)
+    faces = expression_faces(n // 2, moods, shown=("eyes", "eyes", "mouth"), twins=True, size=size, seed=seed)
     test = expression_faces(_N_TEST, moods, size=size, seed=seed + _TEST_SEED)
     return _trained(
         faces,

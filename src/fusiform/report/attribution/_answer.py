@@ -18,7 +18,7 @@ def answer(material: Material, figures: Figures) -> Section:
     for name in material.names:
         for target in material.targets("ranks", name):
             rows, ranks = (material.rows(t, name, target) for t in ("measures", "ranks"))
-            if not rows["value"].notna().any():
+            if not len(rows) or not rows["value"].notna().any():
                 continue
             blocks.append(
                 plotted(

@@ -89,14 +89,18 @@ def _webp(pixels: ndarray) -> str:
 def canonical(material: Material, figures: Figures) -> Section:
     """Canonical model saliency maps of networks and groups beside each other, and the shares of the parts."""
     blocks = []
-    names = material.networks_of("canonical_maps")
-    if len(names) > 1:
-        pictures = _beside(material, names)
+    drawn = material.networks_of("canonical_maps")
+    names = drawn + [name for name in material.networks_of("canonical") if name not in drawn]
+    if len(drawn) > 1:
+        pictures = _beside(material, drawn)
         if pictures:
             title = "All networks beside each other"
-            blocks.append(Block(title=title, detail=", ".join(names), pictures=pictures))
+            blocks.append(Block(title=title, detail=", ".join(drawn), pictures=pictures))
     for name in names:
         rows = material.rows("canonical_maps", name)
+        if name not in drawn:
+            blocks += _shares(material, figures, name)
+            continue
         groups = [str(g) for g in dict.fromkeys(rows["group"])]
         counts = rows.drop_duplicates("group").set_index("group")["n"]
         shown = [
@@ -220,14 +224,14 @@ def _differences(rows: pd.DataFrame, name: str) -> list[Block]:
     groups = [str(g) for g in dict.fromkeys(rows["group"]) if g != _ALL]
     if len(groups) < 2:
         return []
-    wide = rows.drop_duplicates(["method", "part", "group"]).set_index(["method", "part", "group"])
+    known = {(str(r["method"]), str(r["part"]), str(r["group"])): r for r in rows.to_dict("records")}
     lines = []
     for method, part in dict.fromkeys(zip(rows["method"], rows["part"], strict=True)):
         for k, first in enumerate(groups):
             for second in groups[k + 1 :]:
-                if (method, part, first) not in wide.index or (method, part, second) not in wide.index:
+                a, b = known.get((method, part, first)), known.get((method, part, second))
+                if a is None or b is None:
                     continue
-                a, b = wide.loc[(method, part, first)], wide.loc[(method, part, second)]
                 gap = float(a["share"] - b["share"])
                 apart = a["lower"] > b["upper"] or a["upper"] < b["lower"]
                 lines.append(

@@ -51,6 +51,7 @@ class Material:
     cards: list[dict[str, Any]] = field(default_factory=list)
     problems: list[dict[str, Any]] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
+    _standings: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, repr=False)
 
     @cached_property
     def names(self) -> list[str]:
@@ -96,8 +97,10 @@ class Material:
         there = self.targets("ranks", network)
         if not there or "measures" not in self.tables:
             return pd.DataFrame(columns=["method", "baseline_map", "mean_rank", "behind", "wins"])
-        target = there[0] if target is None else target
-        return standing(self.rows("ranks", network, target), self.rows("measures", network, target))
+        key = (network, there[0] if target is None else target)
+        if key not in self._standings:
+            self._standings[key] = standing(self.rows("ranks", *key), self.rows("measures", *key))
+        return self._standings[key]
 
     def order(self, network: str) -> list[str]:
         """Give the order in which a network's methods are drawn: by mean rank."""

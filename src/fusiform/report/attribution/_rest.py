@@ -42,7 +42,7 @@ def detail(material: Material, figures: Figures) -> Section:
         "Level of detail",
         [
             "How simple the maps are (section 2.4 of the survey): few or many salient chunks, their size, how much of the image holds half of the "
-            "map, how fine its structure is, and whether it is but an edge detector. None of it says that a map is right."
+            "map, how fine its structure is, and whether it is but an edge detector. Nothing of this says that a map is right."
         ],
         absent(material, "descriptors", "the run has no table of descriptors."),
         blocks,
@@ -55,6 +55,8 @@ def cost(material: Material, figures: Figures) -> Section:
     for name in material.networks_of("cost"):
         rows = material.rows("cost", name)
         rows = rows[rows["seconds_per_image"].notna()]
+        if not len(rows):
+            continue
         own = rows.assign(
             panel="cost", value=rows["seconds_per_image"], lower=float("nan"), upper=float("nan")
         )

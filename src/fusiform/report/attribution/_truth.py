@@ -17,6 +17,7 @@ def truth(material: Material, figures: Figures) -> Section:
     """Share of the saliency on the one part that tells the class."""
     blocks = []
     rows = material.rows("ground_truth")
+    rows = rows[rows["energy"].notna()] if len(rows) else rows
     if len(rows):
         rows = rows.assign(panel=rows["part"], value=rows["energy"], chance=rows["area"])
         panels = {

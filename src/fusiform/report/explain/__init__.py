@@ -7,7 +7,7 @@ from fusiform.report._cards import cautions_on_faces, network_card
 from fusiform.report._format import interval, listing, missing, number
 from fusiform.report._parts import Page, Section
 from fusiform.report.explain import _sections
-from fusiform.report.explain._maps import SHEET, map_grid, write_sheet
+from fusiform.report.explain._maps import SHEET, compared_faces, map_grid, write_sheet
 from fusiform.report.explain._material import Material, read_material
 from fusiform.runs import Run
 
@@ -56,6 +56,7 @@ def page(run: Run) -> Page:
             "before": before,
             "after": after,
             "grid": grid,
+            "compared": compared_faces(material),
             "sheet": f"images/{SHEET}",
             "cautions": _cautions(material),
             "network": network_card(run.network) if run.network else [],
@@ -72,6 +73,8 @@ def _title(material: Material) -> str:
     if material.question in ("pair", "triplet"):
         scores = material.rows("scores")
         first, second = asked["pair"]
+        if material.question == "triplet":
+            return f"Why {first} is more like {second} than like {asked['nonmate']}, or is not"
         decision = scores["decision"].iloc[0] if len(scores) else None
         how = {"match": "match", "no match": "do not match"}.get(str(decision), "are as similar as they are")
         return f"Why {first} and {second} {how}"
@@ -116,9 +119,14 @@ def _key_figures(material: Material) -> list[dict[str, str]]:
     if not missing(first["match_probability"]):
         note = "where mates and non-mates are as many"
         figures.append(
-            {"label": "Match probability", "value": number(first["match_probability"], 3), "note": note}
+            {"label": "Match probability", "value": _probability(first["match_probability"]), "note": note}
         )
     return figures
+
+
+def _probability(value: float) -> str:
+    """Write a probability that is never shown as certain."""
+    return "below 0.001" if value < 0.001 else "above 0.999" if value > 0.999 else number(value, 3)
 
 
 def _text(value: Any) -> str:

@@ -87,6 +87,16 @@ def _of_none(column: Column) -> str:
     return str(column.image)
 
 
+def compared_faces(material: Material) -> list[Picture]:
+    """The three images of a triplet; none of other questions, whose images stand above their maps."""
+    if material.question != "triplet":
+        return []
+    rows = material.rows("images").to_dict("records")
+    shown = [(row, face) for row in rows if (face := material.face(row["file"])) is not None]
+    made = [(row, _picture(face, f"{row['role']}: {row['image']}")) for row, face in shown]
+    return [Picture(each.source, each.alt, f"{row['role']}: {row['image']}") for row, each in made]
+
+
 def _faces_row(faces: dict[str, Any], columns: list[Column]) -> MapRow:
     cells = [None if faces[c.image] is None else _picture(faces[c.image], f"Face {c.image}") for c in columns]
     return MapRow("Image", "as the network sees it", "", cells, [faces[c.image] for c in columns])

@@ -270,7 +270,7 @@ def methods(material: Material) -> Section:
     text = [
         "Maps are in each method's own units and are not rescaled. Methods differ in what they ask: perturbation methods say what "
         "is lost when a place is hidden, gradients what a small change would do, propagation how the score is shared among pixels. "
-        "Where they disagree, none is right by itself; `fusiform study attribution` measures which are to be trusted on a network."
+        "Where they disagree, none is right by itself; the command fusiform study attribution measures which are to be trusted on a network."
     ]
     return Section("methods", "Methods", text, absent(material, "maps", "no method made a map."), blocks)
 

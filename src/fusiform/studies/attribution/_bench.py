@@ -125,13 +125,13 @@ def _regions(
         faces, _ = frame_faces(net, masked, request.align)
         task = tasks_of(net, faces, request.images, seed=request.seed, progress=progress)[0][0]
     sources = part_sources(faces, request.parts)
-    for part, why in sources.left_out.items():
-        bench.lacking[f"part '{part}'"] = why
     if not sources.names:
         raise DataError(
             f"The faces '{faces.name}' cannot show any of the parts {', '.join(request.parts)}: masks or 68 landmarks are "
-            "needed. Name faces that have them by --masked-faces."
+            "needed. Name faces that have them by --masked-faces, or a network for landmarks by --landmarks."
         )
+    for part, why in sources.left_out.items():
+        bench.lacking[f"part '{part}'"] = why
     found = part_masks(faces, task.rows, net.card.input_size, sources.names)
     masks = {part: found[:, k] for k, part in enumerate(sources.names)}
     return Regions(task, masks, ", ".join(sources.names))

@@ -45,8 +45,8 @@ def compared(measures: pd.DataFrame, values: pd.DataFrame, *, seed: int = 0) -> 
     --------
     >>> rows = [{"network": "a", "target": "t", "metric": "insertion", "better": "higher", "method": m, "value": v, "lower": v,
     ...          "upper": v, "n": 1, "n_identities": 1, "baseline_map": m == "random"} for m, v in (("random", 0.2), ("lrp", 0.7))]
-    >>> compared(typed("measures", rows), typed("values", [])).set_index("method").loc["lrp", ["chance", "beats"]].tolist()
-    [0.2, 'random']
+    >>> compared(typed("measures", rows), typed("values", []))[["method", "chance", "beats"]].values.tolist()
+    [['random', 0.2, ''], ['lrp', 0.2, 'random']]
     """
     out = measures.copy()
     each = dict(iter(values.groupby(_KEY, sort=False)))

@@ -36,6 +36,8 @@ class AttributionRequest(StudyRequest):
         Faces of the inpainting game, such as ``"published:PATH"``; synthetic ones when None.
     masked_faces : str or None
         Faces with hand-drawn masks for the pointing games; `faces` when None.
+    landmarks : str or None
+        A network for 68 landmarks, for faces that have none: canonical maps and, without masks, parts need them.
     groups : str or None
         The attribute by whose groups canonical maps are averaged.
     truth_parts : tuple of str
@@ -56,6 +58,7 @@ class AttributionRequest(StudyRequest):
     parts: tuple[str, ...] = ("eyes", "nose", "mouth")
     inpainting: str | None = None
     masked_faces: str | None = None
+    landmarks: str | None = None
     groups: str | None = None
     truth_parts: tuple[str, ...] = ("eyeglasses", "nose", "mouth")
     truth_images: int = 24

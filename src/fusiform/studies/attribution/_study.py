@@ -5,7 +5,7 @@ from typing import Any
 from fusiform.attribution import METHODS
 from fusiform.errors import NetworkError, SpecError
 from fusiform.faces import FaceSet, open_faces
-from fusiform.networks import framing_template
+from fusiform.networks import framing_template, load_network, predict_landmarks
 from fusiform.runs import Progress, Run
 from fusiform.studies._request import BUDGETS
 from fusiform.studies.attribution._bench import opened
@@ -82,6 +82,10 @@ def study_attribution(
     if request.groups is not None and request.groups not in opened_faces.schema:
         raise SpecError(
             f"The faces '{opened_faces.name}' have no attribute '{request.groups}' to group canonical maps by."
+        )
+    if request.landmarks is not None:
+        opened_faces = predict_landmarks(
+            load_network(request.landmarks), opened_faces, progress=progress.task("Landmarks")
         )
     for subject in subjects:
         for each in (opened_faces, masked, played):

@@ -105,7 +105,7 @@ class Work:
         first, found = bench.tasks[0], bench.calibration
         kept = 0 if bench.game is None else len(bench.game.task)
         self.progress.say(
-            f"{bench.name}: {len(first)} images of {len(set(first.identities))} people, "
+            f"{bench.name}: images {len(first)}, people {len(set(first.identities))}, targets "
             f"{', '.join(task.name for task in bench.tasks)}"
             + ("" if bench.game is None else f"; {kept} triplets of the inpainting game told apart")
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-_TEXT, _FLOAT, _INT, _BOOL = "string", "float64", "int64", "boolean"
+_TEXT, _FLOAT, _INT = "string", "float64", "Int64"
 _WHAT = {"network": _TEXT, "image": _TEXT, "other": _TEXT, "target": _TEXT}
 _SHARE = {"share": _FLOAT, "value": _FLOAT, "lower": _FLOAT, "upper": _FLOAT}
 _SHARES = _SHARE | {"share_lower": _FLOAT, "share_upper": _FLOAT}
