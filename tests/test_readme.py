@@ -16,10 +16,13 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
-    (code,) = blocks("python")
+def test_the_python_examples_run(tmp_path, monkeypatch, capsys):
+    audit, explain = blocks("python")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    found = {}
+    exec(compile(explain, "README.md", "exec"), found)
+    assert found["maps"].shape == (1, *found["net"].card.input_size)
+    exec(compile(audit, "README.md", "exec"), {})
     assert "stage" in capsys.readouterr().out
     assert (tmp_path / "runs" / "notebook" / "report.html").exists()
 

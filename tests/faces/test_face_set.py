@@ -259,3 +259,9 @@ def test_a_set_can_travel_to_another_process(folder):
 def test_every_error_is_one_of_ours():
     assert issubclass(ImageError, DataError)
     assert issubclass(DataError, FusiformError)
+
+
+def test_no_template_is_refused_in_words():
+    faces = FaceSet.from_arrays(np.zeros((1, 3, 8, 8), dtype=np.uint8))
+    with pytest.raises(DataError, match="a template or its name .* got None"):
+        faces.aligned(None)

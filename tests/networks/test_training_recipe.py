@@ -35,7 +35,7 @@ def test_diniz2021_is_what_the_paper_says():
         ({"learning_rate": -1.0}, "'learning_rate' .* above 0"),
         ({"learning_rate": float("nan")}, "'learning_rate' .* above 0"),
         ({"momentum": 1.0}, r"'momentum' .* in \[0, 1\)"),
-        ({"sampling": "random"}, "one of 'uniform_classes', 'uniform_images'; got 'random'"),
+        ({"sampling": "random"}, "one of 'uniform_classes', 'uniform_images', 'uniform_pairs'; got 'random'"),
         ({"checkpoints": 1}, "'checkpoints' .* at least 2"),
         ({"shortest_side": 64}, "do not fit"),
         ({"seeds": ()}, "'seeds' .* at least one number"),

@@ -38,6 +38,7 @@ FAMILIES = {
 METHODS = list(FAMILIES)
 BASELINES = ("random", "edges", "gaussian")
 FAIL = ("deconvolution", "guided_backpropagation")
+NOT_JUDGED = "part_occlusion"
 VERIFIER, CLASSIFIER = "demo", "sex"
 TARGETS = {VERIFIER: ("similarity", "contrast"), CLASSIFIER: ("class",)}
 COUNTED = {
@@ -260,8 +261,8 @@ def _sanity(network: str, target: str):
                     )
                     yield what(network, target, m) | around(value, 0.02) | {
                         "kind": kind, "layer": layer, "depth": depth, "metric": metric, "n": 6,
-                        "passes": (not kept) if judged else None,
-                        "criterion": "0.5 > upper end of the interval" if judged else "",
+                        "passes": (not kept) if judged and m != NOT_JUDGED else None,
+                        "criterion": "" if not judged else "not judged: for a reason" if m == NOT_JUDGED else "0.5 > upper end of the interval",
                     }  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def test_dots_are_open_where_the_interval_is_not_beyond_chance():
         ]
     )
     families = {"lrp": "propagation", "rise": "propagation"}
-    chance, dots = attribution_dots(rows, families=families).data
+    chance, dots, _ = attribution_dots(rows, families=families).data
     assert chance.x == (0.3, 0.3)
     assert list(dots.marker.symbol) == ["triangle-up", "triangle-up-open"]
     assert list(dots.error_x.array) == pytest.approx([0.1, 0.15])
@@ -126,9 +126,11 @@ def test_dots_are_open_where_the_interval_is_not_beyond_chance():
 def test_dots_have_a_panel_a_part_and_a_colour_a_family():
     rows = TABLES["ground_truth"].assign(panel=lambda r: r["part"], value=lambda r: r["energy"])
     figure = attribution_dots(rows, families=planted.FAMILIES, order=planted.METHODS[::-1])
-    dots = [t for t in figure.data if t.meta.get("role") != "chance"]
+    dots = [t for t in figure.data if "role" not in t.meta]
     assert {t.meta["panel"] for t in dots} == set(planted.PARTS)
-    assert {t.name for t in dots if t.showlegend} == set(planted.FAMILIES.values())
+    legend = [t for t in figure.data if t.meta.get("role") == "legend"]
+    assert [t.name for t in legend] == ["perturbation", "gradient", "propagation", "baseline map"]
+    assert {t.meta["family"]: t.marker.color for t in dots} == {t.name: t.marker.color for t in legend}
     assert list(figure.layout.yaxis.categoryarray) == NAMES[::-1]
     assert len({t.marker.color for t in dots}) == 4
 
@@ -197,6 +199,9 @@ def test_the_whole_interval_of_the_last_step_decides(lower, upper, verdict):
     )  # fmt: skip
     assert sanity_verdicts(rows.iloc[::-1]) == {"lrp": verdict}
     assert sanity_verdicts(rows.assign(value=np.nan)) == {}
+    # A criterion without a verdict: the table says that the method is not judged, and why.
+    assert sanity_verdicts(rows.assign(passes=None, criterion="not judged: why")) == {"lrp": "not judged"}
+    assert sanity_verdicts(rows.assign(passes=None, criterion="")) == {"lrp": verdict}
 
 
 def test_the_canonical_face_is_drawn_red_for_and_blue_against():

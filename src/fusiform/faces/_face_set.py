@@ -278,6 +278,11 @@ class FaceSet(Pixels):
                     f"There is no alignment template '{template}'; {nearest(template, TEMPLATES)}"
                 )
             template = TEMPLATES[template]
+        if not isinstance(template, Template):
+            raise DataError(
+                f"Faces are aligned to a template or its name ({', '.join(TEMPLATES)}); got {template!r}. A network whose card "
+                "has no alignment takes faces as they are."
+            )
         if missing not in ("raise", "drop"):
             raise DataError(f"'missing' must be 'raise' or 'drop'; got '{missing}'.")
         if self._view.source.n_points is None:

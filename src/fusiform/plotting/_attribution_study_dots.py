@@ -61,7 +61,7 @@ def attribution_dots(
     -------
     plotly.graph_objects.Figure
         Markers are open where the interval does not lie beyond chance. ``meta`` of a trace holds ``panel`` and ``family``, or
-        ``role`` ``"chance"``.
+        ``role`` ``"chance"`` or ``"legend"``.
 
     Raises
     ------
@@ -97,7 +97,6 @@ def attribution_dots(
         rows=down, cols=across, shared_yaxes=True, horizontal_spacing=0.03 if across > 1 else 0,
         vertical_spacing=min(96 / height, 0.9 / down) if down > 1 else 0, subplot_titles=style.titles(names.values()),
     )  # fmt: skip
-    legend: set[str] = set()
     for index, panel in enumerate(names):
         place = {"row": index // across + 1, "col": index % across + 1}
         own = rows[rows["panel"] == panel]
@@ -113,17 +112,18 @@ def attribution_dots(
                 **place,
             )  # fmt: skip
         for family, found in own.groupby("family", sort=False):
-            figure.add_trace(
-                _dots(found, str(family), panel, written, better).update(showlegend=family not in legend),
-                **place,
-            )
-            legend.add(str(family))
+            figure.add_trace(_dots(found, str(family), panel, written, better), **place)
+        if share:
+            figure.update_xaxes(range=_room(own), **place)
         figure.update_yaxes(name_axis(methods) | {"categoryarray": list(written.values())}, **place)
+    there = set(rows["family"])
+    for family in [*(f for f in FAMILY_COLOURS if f in there), *sorted(there - set(FAMILY_COLOURS))]:
+        figure.add_trace(_legend(family), row=1, col=1)
     figure.update_xaxes(title_text=title, row=down)
     if log:
         figure.update_xaxes(type="log", dtick=1)
     elif share:
-        figure.update_xaxes(tickformat=".0%", rangemode="tozero")
+        figure.update_xaxes(tickformat=".0%")
     figure.update_layout(
         template=style.TEMPLATE,
         height=height,
@@ -134,9 +134,34 @@ def attribution_dots(
     return figure
 
 
-def _dots(rows: pd.DataFrame, family: str, panel: str, written: Mapping[str, str], better: str) -> go.Scatter:
+def _room(rows: pd.DataFrame) -> list[float]:
+    """From 0 to the highest end, with room for a marker at 0."""
+    columns = [c for c in ("value", "lower", "upper", "chance") if c in rows]
+    low, high = min(0.0, float(rows[columns].min().min())), float(rows[columns].max().max())
+    room = 0.03 * (high - low or 1.0)
+    return [low - room, high + room]
+
+
+def _look(family: str) -> tuple[str, str]:
     colour = FAMILY_COLOURS.get(family, style.TRAINED)
-    symbol = "diamond" if family == BASELINE_FAMILY else FAMILY_SYMBOLS.get(family, "circle")
+    return colour, "diamond" if family == BASELINE_FAMILY else FAMILY_SYMBOLS.get(family, "circle")
+
+
+def _legend(family: str) -> go.Scatter:
+    colour, symbol = _look(family)
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        marker={"size": 8, "color": colour, "symbol": symbol},
+        name=style.plain(family),
+        legendgroup=family,
+        meta={"role": "legend", "family": family},
+    )
+
+
+def _dots(rows: pd.DataFrame, family: str, panel: str, written: Mapping[str, str], better: str) -> go.Scatter:
+    colour, symbol = _look(family)
     beyond = pd.Series(True, index=rows.index)
     if "chance" in rows:
         known = rows["chance"].notna() & rows["lower"].notna()
@@ -154,7 +179,7 @@ def _dots(rows: pd.DataFrame, family: str, panel: str, written: Mapping[str, str
             for m, low, up in told
         ],
         hovertemplate=f"<b>%{{customdata[0]}}</b>, {in_hover(panel)}<br>%{{x:.3g}}%{{customdata[1]}}<extra></extra>",
-        name=style.plain(family),
+        showlegend=False,
         legendgroup=family,
         meta={"panel": panel, "family": family},
     )

@@ -17,7 +17,7 @@ SIMILARITY_NAMES = {
     "ssim": "structural similarity",
     "hog_pearson": "correlation of gradient histograms",
 }
-PASSES, FAILS, UNCLEAR = "passes", "fails", "unclear"
+PASSES, FAILS, UNCLEAR, NOT_JUDGED = "passes", "fails", "unclear", "not judged"
 _LIMIT = 0.5
 _KINDS = {"deletion": "deletion: the best first out", "insertion": "insertion: the best first in"}
 _DASHES = {"random": "dash", "edges": "dot", "gaussian": "dashdot"}
@@ -149,15 +149,19 @@ def sanity_verdicts(sanity: pd.DataFrame) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``"passes"`` with the interval of the last step below 0.5, ``"fails"`` with it at 0.5 or above, else ``"unclear"``. Methods
-        without a value are not in it.
+        ``"passes"`` with the interval of the last step below 0.5, ``"fails"`` with it at 0.5 or above, else ``"unclear"``; ``"not
+        judged"`` where the table says so: a criterion, but neither that it passes nor that it does not. Methods without a
+        value are not in it.
     """
     rows = sanity[(sanity["metric"] == JUDGED_BY) & sanity["value"].notna()]
     last = rows.sort_values("depth", kind="stable").drop_duplicates("method", keep="last")
-    return {
-        str(r["method"]): PASSES if r["upper"] < _LIMIT else FAILS if r["lower"] >= _LIMIT else UNCLEAR
-        for r in last.to_dict("records")
-    }
+    return {str(row["method"]): _verdict(row) for row in last.to_dict("records")}
+
+
+def _verdict(row: dict[Any, Any]) -> str:
+    if "passes" in row and pd.isna(row["passes"]) and pd.notna(row["criterion"]) and row["criterion"]:
+        return NOT_JUDGED
+    return PASSES if row["upper"] < _LIMIT else FAILS if row["lower"] >= _LIMIT else UNCLEAR
 
 
 def attribution_sanity(
@@ -203,12 +207,14 @@ def attribution_sanity(
     rows = of_network(sanity, columns, what="sanity", network=network, target=target)
     rows = rows[rows["kind"] == kind]
     verdicts = sanity_verdicts(rows) if kind == "cascading" else {}
+    # The same axis for every metric, so that the reader can go from one to the other.
+    low = min(0.0, float(rows["value"].min())) - 0.03 if rows["value"].notna().any() else 0.0
     rows = rows[(rows["metric"] == metric) & rows["value"].notna()].sort_values("depth", kind="stable")
     if not len(rows):
         raise DataError(f"The table 'sanity' holds no rows of kind '{kind}' and metric '{metric}' to draw.")
     layers = [str(layer) for layer in dict.fromkeys(rows["layer"])]
     base = set(rows.loc[rows["baseline_map"], "method"])
-    by = [PASSES, UNCLEAR, FAILS]
+    by = [PASSES, NOT_JUDGED, UNCLEAR, FAILS]
     order = sorted(dict.fromkeys(rows["method"]), key=lambda m: by.index(verdicts.get(m, PASSES)))
     slots = {
         m: i
@@ -234,7 +240,6 @@ def attribution_sanity(
                 meta={"method": str(method), "verdict": verdict},
             )
         )  # fmt: skip
-    low = min(0.0, float(rows["value"].min())) - 0.03
     figure.add_shape(
         type="line", xref="paper", x0=0, x1=1, y0=_LIMIT, y1=_LIMIT,
         line={"color": style.CHANCE, "width": 1, "dash": style.DASHES["chance"]},

@@ -263,12 +263,12 @@ def expressions(
     if not places:
         raise SpecError("An expression must show somewhere; got no place.")
     order = np.random.default_rng(np.random.SeedSequence([seed, 18])).permutation(n)
-    place = [places[k // len(moods) % len(places)] for k in order]
+    where = [places[k // len(moods) % len(places)] for k in order]
     tables = []
     for step in range(2 if twins else 1):
         shows = [moods[(k + step) % len(moods)] for k in order]
-        upper = [m if p != "mouth" else "neutral" for m, p in zip(shows, place, strict=True)]
-        lower = [m if p != "eyes" else "neutral" for m, p in zip(shows, place, strict=True)]
+        upper = [m if p != "mouth" else "neutral" for m, p in zip(shows, where, strict=True)]
+        lower = [m if p != "eyes" else "neutral" for m, p in zip(shows, where, strict=True)]
         tables.append(_expressive(n, upper, lower, seed, shows))
     return _interleaved(tables)
 

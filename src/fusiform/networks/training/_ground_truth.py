@@ -55,7 +55,7 @@ def ground_truth_network(
     n: int = 1600,
     classes: int = 2,
     size: int = 64,
-    epochs: int = 12,
+    epochs: int = 14,
     shuffled: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
@@ -73,7 +73,7 @@ def ground_truth_network(
         How many classes.
     size : int, default 64
         Side of the network's input in pixels.
-    epochs : int, default 12
+    epochs : int, default 14
         Passes over the faces.
     shuffled : bool, default False
         Train on labels dealt at random to the same faces: the control of the data randomisation test.
@@ -123,7 +123,7 @@ def expression_network(
     *,
     n: int = 1600,
     size: int = 64,
-    epochs: int = 12,
+    epochs: int = 14,
     shuffled: bool = False,
     seed: int = 0,
     out: str | Path | None = None,

@@ -12,6 +12,8 @@ from fusiform.plotting import (
 )
 from fusiform.plotting._attribution_study_lines import (
     FAILS,
+    NOT_JUDGED,
+    PASSES,
     SIMILARITY_NAMES,
     UNCLEAR,
     sanity_verdicts,
@@ -209,11 +211,16 @@ def _randomised(
 
 def _said(rows: pd.DataFrame) -> str:
     verdicts = sanity_verdicts(rows)
+    words = {
+        FAILS: "Stay as they were, and fail",
+        UNCLEAR: "Not settled by the interval",
+        NOT_JUDGED: "Not judged",
+    }
     parts = []
-    for verdict, words in ((FAILS, "Stay as they were, and fail"), (UNCLEAR, "Not settled by the interval")):
+    for verdict, word in words.items():
         names = [method_name(m) for m, v in verdicts.items() if v == verdict]
-        parts += [f"{words}: {listing(names, most=30)}."] if names else []
-    passing = sum(v not in (FAILS, UNCLEAR) for v in verdicts.values())
+        parts += [f"{word}: {listing(names, most=30)}."] if names else []
+    passing = sum(v == PASSES for v in verdicts.values())
     return " ".join([*parts, f"{passing} of {len(verdicts)} methods pass (thin grey lines)."])
 
 
@@ -226,18 +233,22 @@ def _shuffled(material: Material, figures: Figures, rows: pd.DataFrame, name: st
         order=rows.sort_values("value")["method"].tolist(), families=material.families,
         title="rank correlation of absolute values with maps of the network trained on shuffled labels",
     )  # fmt: skip
-    verdicts = {m: v for m, v in sanity_verdicts(rows[~rows["baseline_map"]]).items() if v == FAILS}
-    failing = listing([method_name(m) for m in verdicts], most=30) or "none"
+    said = _said(rows[~rows["baseline_map"]]).removesuffix(" (thin grey lines).")
     label = f"How alike maps are to those of a network trained on shuffled labels, {name}. " + ", ".join(
         f"{method_name(r['method'])} {number(r['value'])}" for r in rows.head(6).to_dict("records")
     )
     return [
         plotted(figures, "sanity-data", figure, label, setup=name, title=f"{name}, labels shuffled",
-                note=f"Stay as they were, and fail: {failing}. Open: the interval does not lie below 0.5.")
+                note=f"{said}. Open: the interval does not lie below 0.5.")
     ]  # fmt: skip
 
 
 def _criterion(material: Material) -> list[Block]:
     rows = material.rows("sanity")
-    told = [str(c) for c in dict.fromkeys(rows["criterion"].dropna()) if c] if len(rows) else []
-    return [Block(note=f"Passes: {'; '.join(told)}.")] if told else []
+    rows = rows[rows["criterion"].fillna("") != ""] if len(rows) else rows
+    told = []
+    for criterion, own in rows.groupby("criterion", sort=False) if len(rows) else []:
+        judged = own["passes"].notna().any()
+        names = listing([method_name(m) for m in dict.fromkeys(own["method"])], most=8)
+        told.append(f"A method passes by: {criterion}." if judged else f"{names}: {criterion}.")
+    return [Block(note=" ".join(told))] if told else []

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from fusiform.plotting._attribution_study_lines import FAILS, sanity_verdicts
+from fusiform.plotting._attribution_study_lines import FAILS, NOT_JUDGED, sanity_verdicts
 from fusiform.plotting._attribution_study_rows import method_name
 from fusiform.report._cards import cautions_on_faces
 from fusiform.report._format import count, listing, missing, number
@@ -72,7 +72,7 @@ def _best(material: Material, name: str) -> list[str]:
 def _sanity(material: Material, name: str) -> list[str]:
     rows = material.rows("sanity", name)
     rows = rows[(rows["kind"] == "cascading") & ~rows["baseline_map"]] if len(rows) else rows
-    verdicts = sanity_verdicts(rows) if len(rows) else {}
+    verdicts = {m: v for m, v in sanity_verdicts(rows).items() if v != NOT_JUDGED} if len(rows) else {}
     if not verdicts:
         return []
     failing = [method_name(m) for m, v in verdicts.items() if v == FAILS]

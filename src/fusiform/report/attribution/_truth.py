@@ -4,13 +4,16 @@ import pandas as pd
 
 from fusiform.plotting import attribution_dots
 from fusiform.plotting._attribution_study_rows import methods_by
-from fusiform.report._build import Figures, absent, one_of, plotted
+from fusiform.report._build import Figures, absent, plotted
 from fusiform.report._format import count, percent
 from fusiform.report._parts import Block, Section, Table
 from fusiform.report.attribution._material import Material, missing_said
 from fusiform.report.attribution._wide import wide_table
 
-_POINTING = {"energy_pointing_game": "energy pointing game", "pointing_game": "pointing game"}
+_POINTING = {
+    "energy_pointing_game": ("energy pointing game", "share of the saliency on the part"),
+    "pointing_game": ("pointing game", "images whose highest point is there"),
+}
 
 
 def truth(material: Material, figures: Figures) -> Section:
@@ -67,7 +70,7 @@ def truth(material: Material, figures: Figures) -> Section:
         "truth",
         "Where the answer is known",
         [
-            "Networks that were trained for this study on drawn faces whose class can be seen in one part alone, and of how much of each map "
+            "Networks that were trained for this study on drawn faces whose class can be seen in one part alone, and how much of each map "
             "lies there: a method that puts no more on the part than its area does not show what the network uses. And faces with the "
             "eyes of one expression and the mouth of another (figure 1 of the survey), where the map of each class must choose its part."
         ],
@@ -96,25 +99,23 @@ def pointing(material: Material, figures: Figures) -> Section:
     blocks = []
     for name in material.networks_of("parts"):
         rows = material.rows("parts", name)
-        views = {}
-        for metric, label in _POINTING.items():
-            own = rows[(rows["metric"] == metric) & rows["value"].notna()]
-            if len(own):
-                own = own.assign(panel=own["part"])
-                panels = {str(p): str(p).replace("_", " ") for p in dict.fromkeys(own["part"])}
-                views[label] = attribution_dots(
-                    own, panels=panels, order=material.order(name), families=material.families, share=True,
-                    title="share of the saliency, or of images, on the part",
-                )  # fmt: skip
-        if views:
-            label = f"Pointing games of {name} by part of the face. The numbers are in the table below."
+        rows = rows[rows["value"].notna()]
+        for metric, (title, words) in _POINTING.items():
+            own = rows[rows["metric"] == metric].assign(panel=lambda r: r["part"])
+            if not len(own):
+                continue
+            figure = attribution_dots(
+                own, panels={str(p): str(p).replace("_", " ") for p in dict.fromkeys(own["part"])},
+                order=material.order(name), families=material.families, share=True, title=words,
+            )  # fmt: skip
+            label = f"The {title} of {name} by part of the face. The numbers are in the table below."
             blocks.append(
-                plotted(figures, "pointing", one_of(views), label, setup=name, title=name, pick=list(views), wide=True,
+                plotted(figures, "pointing", figure, label, setup=name, title=f"{name}, {title}", wide=True,
                         note="Dashed: the part's share of the image's area. Open: the interval does not lie above it.")
             )  # fmt: skip
-            games = rows.assign(
-                what=rows["metric"].map(_POINTING) + ", " + rows["part"].str.replace("_", " ")
-            )
+        if len(rows):
+            titles = rows["metric"].map({metric: title for metric, (title, _) in _POINTING.items()})
+            games = rows.assign(what=titles + ", " + rows["part"].str.replace("_", " "))
             caption = f"Pointing games of {name}, with 95% intervals (%)"
             made = wide_table(games, "what", caption, order=material.order(name), share=True)
             blocks.append(Block(setup=name, table=made))

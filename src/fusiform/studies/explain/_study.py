@@ -58,10 +58,14 @@ def explain(
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
-    >>> request = {"network": "demo", "faces": "synthetic?identities=2&per_identity=2&size=48", "pair": ["000000", "000001"],
-    ...            "methods": ["gradient"]}
+    >>> from torch import nn
+    >>> from fusiform.networks import NetworkCard
+    >>> module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4))
+    >>> net = FaceNetwork(module, NetworkCard(name="tiny", input_size=(16, 16), threshold=-1.0))
+    >>> request = {"pair": ["000000", "000001"], "methods": ["gradient"]}
+    >>> faces = open_faces("synthetic?identities=2&per_identity=2&size=32")
     >>> with TemporaryDirectory() as folder:
-    ...     explain(request, folder + "/run").table("scores").decision.tolist()
+    ...     explain(request, folder + "/run", network=net, faces=faces).table("scores").decision.tolist()
     ['match']
     """
     asked = dict(request) if isinstance(request, Mapping) else asdict(request)
