@@ -102,7 +102,6 @@ NAMES = {
         "symmetry",
     },
     "perturbation": {
-        "Baseline",
         "baseline",
         "BASELINES",
         "best_batch_size",

@@ -5,7 +5,8 @@ through the network, as many at a time as it is fastest with, and never holds mo
 """
 
 from fusiform.perturbation._baseline import KINDS as BASELINES
-from fusiform.perturbation._baseline import Baseline, baseline
+from fusiform.perturbation._baseline import Baseline as Baseline  # a type, for annotations
+from fusiform.perturbation._baseline import baseline
 from fusiform.perturbation._batch import best_batch_size
 from fusiform.perturbation._incremental import incremental_outputs, incremental_scores
 from fusiform.perturbation._masks import CoalitionMasks, Masks, Windows, blend
@@ -13,7 +14,6 @@ from fusiform.perturbation._scores import masked_outputs, masked_scores
 
 __all__ = [
     "BASELINES",
-    "Baseline",
     "CoalitionMasks",
     "Masks",
     "Windows",

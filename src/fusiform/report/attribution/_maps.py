@@ -114,7 +114,7 @@ def canonical(material: Material, figures: Figures) -> Section:
                 Block(
                     setup=name,
                     title=name,
-                    detail="from left to right: " + ", ".join(words),
+                    detail=("from left to right: " if len(words) > 1 else "") + ", ".join(words),
                     pictures=pictures,
                 )
             )
