@@ -263,5 +263,5 @@ def test_every_error_is_one_of_ours():
 
 def test_no_template_is_refused_in_words():
     faces = FaceSet.from_arrays(np.zeros((1, 3, 8, 8), dtype=np.uint8))
-    with pytest.raises(DataError, match="a template or its name .* got None"):
+    with pytest.raises(DataError, match=r"a template or its name .* got None"):
         faces.aligned(None)
