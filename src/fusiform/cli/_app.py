@@ -16,7 +16,9 @@ app = typer.Typer(
 )
 app.command("audit", short_help="Say what every layer knows of every attribute.")(_audit.audit)
 app.add_typer(_study.study, name="study", short_help="Repeat a published study: layers, expressivity.")
-app.command("explain", short_help="Say where a decision looks: a pair, images, or two people.")(_explain.explain)
+app.command("explain", short_help="Say where a decision looks: a pair, images, or two people.")(
+    _explain.explain
+)
 app.command("faces", short_help="Say what is known of a set of faces; contact sheet, export.")(_faces.faces)
 app.command("dictionary", short_help="Build, check and save a Face Dictionary of a set of faces.")(
     _dictionary.dictionary
