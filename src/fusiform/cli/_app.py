@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("audit", short_help="Say what every layer knows of every attribute.")(_audit.audit)
-app.add_typer(_study.study, name="study", short_help="Repeat a published study: layers, expressivity.")
+app.add_typer(_study.study, name="study", short_help="Repeat a published study, or test maps of saliency.")
 app.command("explain", short_help="Say where a decision looks: a pair, images, or two people.")(
     _explain.explain
 )
